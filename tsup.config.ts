@@ -52,7 +52,7 @@ const licences: Plugin = {
 };
 
 export default defineConfig([
-  // Dependencies and peers stay imports; what only language models need (tokenizers, templates, csv) is bundled, so that it is
+  // Dependencies and peers stay imports; what only language models need (tokenizers, templates) is bundled, so that it is
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {

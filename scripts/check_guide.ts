@@ -6,8 +6,8 @@
  *
  * Each `sh` block is run, and each `js` block written to the file that its first line names. Three things are given and not fetched:
  * the model of the Hub, which is a folder, what `curl` downloads, a file, and tfjs-node, as `scripts/build-tfjs-node.sh` builds it.
- * Below a block the page has its time, the highest resident memory of a process, and what the last command wrote to stdout;
- * `--write` puts those of this run there. Without it the check fails if a command writes something else than the page says, times
+ * Below a block the page has its time, the highest resident memory of a process, and what the last command wrote to stdout, `finetune` to
+ * stderr as well but for its progress; a line `…` stands for lines that are left out. `--write` puts those of this run there. Without it the check fails if a command writes something else than the page says, times
  * aside; numbers may differ in their last digits on another kind of processor.
  */
 import {execFileSync, spawnSync} from 'node:child_process';
@@ -35,6 +35,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const page = join(root, 'docs/guide.md');
 const TFJS_NODE = '@tensorflow/tfjs-node';
 const HUB_NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
+
+/** A line of progress, of which there are more the longer a command takes. */
+const PROGRESS = /^.* \d[\d.]*\/\d[\d.]*( MB)?( .*)?\n/gm;
 
 /** In the page: where the figures are from. */
 const MACHINE = /(?<=Measured on )[^]*?(?= by `npx tsx scripts\/check_guide\.ts)/;
@@ -110,7 +113,9 @@ function runCommand(command: string, memory: string): string {
     return '';
   }
   if (command.startsWith('npm install ')) return install(command);
-  const {status, stdout} = spawnSync('bash', ['-c', command.replaceAll(HUB_NAME, model)], {
+  // a run tells on stderr what it does
+  const all = command.includes(' finetune ') ? `${command} 2>&1` : command;
+  const {status, stdout} = spawnSync('bash', ['-c', all.replaceAll(HUB_NAME, model)], {
     cwd: folder,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -122,7 +127,7 @@ function runCommand(command: string, memory: string): string {
   });
   process.stdout.write(stdout);
   if (status !== 0) throw new Error(`exit code ${String(status)}: ${command}`);
-  return stdout;
+  return stdout.replace(PROGRESS, '').replaceAll(model, HUB_NAME);
 }
 
 /** Installs what the command says, this package as it is packed here. */

@@ -19,7 +19,7 @@ export interface GuideFigures {
   seconds: number;
   /** The highest resident memory of a process. */
   bytes: number;
-  /** Of the last command. */
+  /** Of the last command; of `finetune` what it says to people, too. */
   stdout: string;
 }
 
@@ -32,7 +32,7 @@ export function guideBlocks(page: string): GuideBlock[] {
   const blocks = [...page.matchAll(BLOCK)].map(([, language, code, , output]): GuideBlock => ({
     language: language as GuideBlock['language'],
     code: code!,
-    output: output === undefined ? null : /^```text\n([^]*?)^```$/m.exec(output)![1]!.trim(),
+    output: output === undefined ? null : textIn(output),
   }));
   const begun = page.match(/^```(sh|js)$/gm)?.length ?? 0;
   if (blocks.length === 0 || blocks.length !== begun) {
@@ -42,11 +42,16 @@ export function guideBlocks(page: string): GuideBlock[] {
   return blocks;
 }
 
+/** What a block of output has in it. */
+function textIn(block: string): string {
+  return /^```text\n([^]*?)^```$/m.exec(block)![1]!.trim();
+}
+
 /** What the blocks have written that the page has not, but for times: a sentence each. */
 export function guideDifferences(page: string, all: readonly GuideFigures[]): string[] {
   return guideBlocks(page).flatMap(({code, output}, i) => {
     if (output === null) return [];
-    const [on, now] = [output, all[i]!.stdout.trim()].map((text) =>
+    const [on, now] = [output, asOnPage(output, all[i]!.stdout)].map((text) =>
       text.replaceAll(TIME, '$1…').split('\n'),
     );
     const line = Array.from({length: Math.max(on!.length, now!.length)}, (_, j) => j).find(
@@ -56,6 +61,15 @@ export function guideDifferences(page: string, all: readonly GuideFigures[]): st
     const shown = [on, now].map((lines) => JSON.stringify(lines![line] ?? null));
     return [`${code.trim()}: line ${line + 1} is ${shown[0]} on the page, and ${shown[1]} now`];
   });
+}
+
+/** An output without the lines in whose place the page has a line `…`: as many are left at both ends as there. */
+function asOnPage(output: string, now: string): string {
+  const [on, lines] = [output, now].map((text) => text.trim().split('\n')) as [string[], string[]];
+  const gap = on.indexOf('…');
+  const last = on.length - gap - 1;
+  if (gap < 0 || lines.length < on.length) return lines.join('\n');
+  return [...lines.slice(0, gap), '…', ...lines.slice(lines.length - last)].join('\n');
 }
 
 /** The page with the figures of a run, where it has figures or output. */
@@ -70,7 +84,7 @@ export function withGuideFigures(page: string, all: readonly GuideFigures[]): st
         (figures === undefined
           ? ''
           : `\n(${duration(seconds)}, ${(bytes / 1e9).toFixed(1)} GB)\n`) +
-        (output === undefined ? '' : `\n\`\`\`text\n${stdout.trim()}\n\`\`\`\n`)
+        (output === undefined ? '' : `\n\`\`\`text\n${asOnPage(textIn(output), stdout)}\n\`\`\`\n`)
       );
     },
   );

@@ -31,13 +31,12 @@ export interface BlockSampling {
   tau?: number;
 }
 
-/** What scores are computed from. */
+/** What is scored. */
 interface Scored {
-  model: tfl.LayersModel;
   /** Names of the model's blocks, all of which can train. */
   blocks: readonly string[];
-  /** Calibration data. */
-  dataset: TextDataset;
+  /** What scores are computed from: the weights, and calibration data. Null: they are not there yet, and all blocks count as equal. */
+  from: {model: tfl.LayersModel; dataset: TextDataset} | null;
 }
 
 /**
@@ -128,6 +127,23 @@ export async function chooseSampling(
   };
 }
 
+/** How blocks will be drawn, as far as that is known before the weights are. */
+export function expectedSampling(
+  settings: FinetuneSettings,
+  blocks: readonly string[],
+  steps: number,
+  fitted: FittedDefaults,
+  context: Context,
+): Promise<BlockSampling | null> {
+  const sizes = {blocks: blocks.length, steps};
+  return chooseSampling(settings, {blocks, from: null}, sizes, fitted, context);
+}
+
+/** Whether blocks are drawn by scores that are computed from the weights. */
+export function hasComputedScores(settings: FinetuneSettings): boolean {
+  return isScored(settings) && Object.hasOwn(scoreKinds, settings.scores);
+}
+
 function checkGamma({gamma}: FinetuneSettings, max: number, what: string, {given}: Context): void {
   if (gamma === undefined || gamma <= max) return;
   throw new UsageError(`${given.get('gamma')} must be <= ${max}, ${what}; got ${gamma}`);
@@ -143,16 +159,18 @@ interface FoundScores {
 
 async function findScores(
   settings: FinetuneSettings,
-  {model, blocks, dataset}: Scored,
+  {blocks, from}: Scored,
   fitted: FittedDefaults,
   {console}: Context,
 ): Promise<FoundScores> {
   const {scores: name, tau} = settings;
-  if (name === 'uniform') {
-    const values = presetScores(name, blocks.length);
+  const isKind = Object.hasOwn(scoreKinds, name);
+  if (name === 'uniform' || (isKind && !from)) {
+    const values = presetScores('uniform', blocks.length);
     return {scores: {blocks, scores: values}, values, title: null};
   }
-  if (!Object.hasOwn(scoreKinds, name)) return readScoreFile(name, blocks);
+  if (!isKind || !from) return readScoreFile(name, blocks);
+  const {model, dataset} = from;
   const kind = name as ScoreKind;
   const {title, needsData} = scoreKinds[kind];
   const calibration = needsData ? watchedCalibration(dataset, CALIBRATION_BATCHES, console) : [];

@@ -36,7 +36,7 @@ export const chat = defineCommand({
     if (!opened.tokenizer.hasChatTemplate) {
       throw new UsageError(
         `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
-          "'tfjs-owlore generate' continues a text with it",
+          "'tfjs-owlore generate' continues a text with it, and --chat-template takes a template",
       );
     }
     const loaded = await loadModel(

@@ -38,6 +38,11 @@ export class CommandConsole {
     return !this.isJson && this.stdout.isTTY === true;
   }
 
+  /** Whether the result may be in colours. */
+  get hasColors(): boolean {
+    return !this.isJson && this.stdout.hasColors?.() === true;
+  }
+
   /** The terminal that the result is written to, null if it is something else. */
   get terminal(): OutputStream | null {
     return this.isWatched ? this.stdout : null;
@@ -51,10 +56,11 @@ export class CommandConsole {
   }
 
   /** A part of the result for people, in a terminal with control characters that can be seen; with `--json` nothing. */
-  write(text: string, {isDim = false} = {}): void {
+  write(text: string, {isDim = false, color}: {isDim?: boolean; color?: 'green'} = {}): void {
     if (this.isJson) return;
     const shown = this.isWatched ? withVisibleControls(text) : text;
-    this.stdout.write(isDim && this.stdout.hasColors?.() ? style('dim', shown) : shown);
+    const as = color ?? (isDim ? 'dim' : undefined);
+    this.stdout.write(as && this.hasColors ? style(as, shown) : shown);
   }
 
   /** A text that comes in pieces, as {@link write}; the lines of a terminal break between words. */

@@ -2,6 +2,7 @@
 import {createHash} from 'node:crypto';
 import {isObject} from '../files/json';
 import {chunksOf, openDataFile} from '../llama/text/data_file';
+import type {FieldNames} from '../llama/text/formats';
 import {readRecords} from '../llama/text/records';
 import type {CommandConsole} from './console';
 import {countMegabytes} from './progress';
@@ -9,16 +10,20 @@ import {countMegabytes} from './progress';
 /** The examples of a file, wherever it is and whatever stands between them. */
 export interface DataContents {
   examples: number;
-  /** Of the examples as they stand in the file, one a line. */
+  /** Of the examples as they stand in the file, one a line; of those of a table or a text, as JSON. */
   sha256: string;
 }
 
 /**
- * Reads the examples of a `jsonl` or `json` file, without checking what is in them.
+ * Reads the examples of a file, without checking what is in them.
  *
- * @throws if there is no such file, or an array in it is not closed.
+ * @throws if there is no such file, or it has no examples, or an array or a quote in it is not closed.
  */
-export async function contentsOf(path: string, console: CommandConsole): Promise<DataContents> {
+export async function contentsOf(
+  path: string,
+  fields: FieldNames | undefined,
+  console: CommandConsole,
+): Promise<DataContents> {
   const file = await openDataFile('data', path);
   const progress = console.progress({
     label: `counting ${path}`,
@@ -29,7 +34,7 @@ export async function contentsOf(path: string, console: CommandConsole): Promise
     let examples = 0;
     const hash = createHash('sha256');
     const chunks = watched(chunksOf(file), (bytes) => progress.update(bytes));
-    for await (const {bytes} of readRecords(path, chunks)) {
+    for await (const {bytes} of readRecords(path, chunks, fields)) {
       examples++;
       hash.update(bytes).update('\n');
     }

@@ -1,10 +1,11 @@
 /** Messages on the examples of a data file that could not be used. */
 import type {DatasetReport, LlamaConfig} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
+import {problemText, worstFirst} from '../llama/text/dataset_report';
 import type {Context} from './command';
 import {counted} from './words';
 
-/** Problems that are shown; the others are counted. */
+/** Kinds of problems that are shown; the others are counted. */
 const SHOWN = 5;
 
 /** How long rows are, and how long they could be. */
@@ -15,21 +16,20 @@ export interface Lengths {
 }
 
 /** Writes which examples were dropped or cut, why, and what would help; nothing if none was. */
-export function noteDataProblems(
-  {console, withFlags}: Context,
-  path: string,
+export function noteProblems(
+  {console, withFlags}: Pick<Context, 'console' | 'withFlags'>,
+  name: string,
   {used, cut, dropped, problems}: DatasetReport,
   {maxLength = textDatasetDefaults.maxLength, config}: Lengths,
 ): void {
   if (problems.length === 0) return;
   const counts = [dropped > 0 && `${dropped} dropped`, cut > 0 && `${cut} cut`].filter(Boolean);
-  console.note(`${path}: of ${counted(used + dropped, 'example')} ${counts.join(', ')}`);
-  const inOrder = [...problems].sort((a, b) => a.line - b.line);
-  for (const {line, kind, reason} of inOrder.slice(0, SHOWN)) {
-    console.note(`  line ${line}, ${kind}: ${withFlags(reason)}`);
+  console.note(`${name}: of ${counted(used + dropped, 'example')} ${counts.join(', ')}`);
+  for (const problem of worstFirst(problems).slice(0, SHOWN)) {
+    console.note(`  ${withFlags(problemText(problem))}`);
   }
-  const others = cut + dropped - SHOWN;
-  if (others > 0) console.note(`  … and ${others} more`);
+  const kinds = problems.length - SHOWN;
+  if (kinds > 0) console.note(`  … and ${counted(kinds, 'other kind')} of problem`);
   if (cut === 0) return;
   const max = config.maxPositionEmbeddings!;
   const help =

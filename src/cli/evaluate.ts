@@ -19,7 +19,7 @@ import {dataOptions} from './data_options';
 import {loadModel, modelOptions, openModel, type Loaded, type OpenedModel} from './model_options';
 import {choice, fileOrUrl, group, number, required, type SettingsOf} from './options';
 import {nextTurn, type Progress} from './progress';
-import {readExamples} from './read_examples';
+import {noteData, readExamples} from './read_examples';
 import {printValues} from './table';
 import {UsageError} from './usage_error';
 
@@ -93,7 +93,7 @@ function meaningless({task, shots}: Settings): Record<string, string | undefined
   const textsOnly = task === 'perplexity' ? undefined : byTask;
   const questionsOnly = task === 'perplexity' ? byTask : undefined;
   return {
-    format: textsOnly,
+    fields: textsOnly,
     maxLength: textsOnly,
     packing: textsOnly,
     batchSize: task === 'gsm8k' ? byTask : undefined,
@@ -115,9 +115,10 @@ async function checkData(
   context: Context,
 ): Promise<DatasetReport | null> {
   const {config, tokenizer} = opened;
-  const {task, data, limit = Infinity, maxLength} = settings;
+  const {task, data, fields, limit = Infinity, maxLength} = settings;
   if (task === 'perplexity') {
-    const {examples} = await contentsOf(data, context.console);
+    const {examples} = await contentsOf(data, fields, context.console);
+    await noteData(data, examples, opened, settings, context);
     const total = Math.min(limit, examples);
     const lengths = {maxLength, config};
     return readExamples(textsOf(opened, settings), {name: data, total, lengths}, context);
@@ -129,10 +130,10 @@ async function checkData(
 
 function textsOf(
   {tokenizer, config}: Pick<OpenedModel, 'tokenizer' | 'config'>,
-  {data, limit = Infinity, maxLength, batchSize, packing}: Settings,
+  {data, fields, limit = Infinity, maxLength, batchSize, packing}: Settings,
 ): TextDataset {
   return textDataset(data, tokenizer, {
-    ...{maxLength, batchSize, packing, config},
+    ...{fields, maxLength, batchSize, packing, config},
     shuffle: false,
     select: (i) => i < limit,
   });

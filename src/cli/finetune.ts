@@ -9,6 +9,7 @@ import {checkSampling, chooseSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import type {CommandConsole} from './console';
 import {checkDisk} from './disk_check';
+import {dryRun} from './dry_run';
 import {checkEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
@@ -26,7 +27,13 @@ import {engines, train} from './finetune_training';
 import {errorIn, savingOf, untilSaved} from './full_disk';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import type {LocatedModel} from './adapter';
-import {loadModelAlone, locate, openModel, type LoadedModel} from './model_options';
+import {
+  loadModelAlone,
+  locate,
+  openModel,
+  type LoadedModel,
+  type OpenedModel,
+} from './model_options';
 import {isHubName, isThere} from './options';
 import {checkLora, optionsOfAdapter, targetsOfAdapter} from './lora_method';
 import {checkMemory} from './memory_check';
@@ -39,7 +46,7 @@ import {checkResumable, checkRunFolder, configToResume} from './run_folder_check
 import {checkInputsOutside} from './run_inputs';
 import {checkSameData, newestCheckpoint} from './run_data';
 import {checkSameOptions, checkSameSteps} from './same_options';
-import {prepareData, type TrainingData} from './training_data';
+import {prepareData, tenthOf, type TrainingData} from './training_data';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
@@ -50,6 +57,10 @@ export const finetune = defineCommand({
       'with OwLore',
       'finetune --model HuggingFaceTB/SmolLM2-135M-Instruct --data train.jsonl --output run',
     ],
+    [
+      'what it would be',
+      'finetune --model HuggingFaceTB/SmolLM2-135M-Instruct --data train.jsonl --dry-run',
+    ],
     ['the same run again', 'finetune --config run/config.json --output again'],
     [
       'another method, longer',
@@ -59,7 +70,7 @@ export const finetune = defineCommand({
   options: finetuneOptions,
   ...{alternatives, meaningless},
   mostUsed: [
-    ...['model', 'data', 'output', 'overwrite', 'resume', 'method'],
+    ...['model', 'data', 'dryRun', 'output', 'resume', 'method'],
     ...['gamma', 'rank', 'epochs', 'learningRate', 'batchSize', 'maxLength'],
   ],
   configFile: ({resume}) =>
@@ -77,11 +88,12 @@ export const finetune = defineCommand({
       ...{model: located.source, ...own},
     };
     checkTogether(wanted, given);
-    const {output, model, data, validation, scores, resume} = wanted;
+    if (all.dryRun) return dryRunOf(wanted, located, context);
+    const {output, model, data, validation, chatTemplate, scores, resume} = wanted;
     const pathOf = (place: string | undefined): string | undefined =>
       place === undefined || isHubName(place) ? undefined : place;
     checkInputsOutside(given, output, {
-      ...{data, validation},
+      ...{data, validation, chatTemplate},
       ...{model: pathOf(model), adapter: pathOf(all.adapter)},
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
@@ -114,22 +126,35 @@ export const finetune = defineCommand({
   },
 });
 
+/** Says what a run would be; reads no weights, and writes nothing. */
+async function dryRunOf(
+  wanted: FinetuneSettings,
+  located: LocatedModel,
+  context: Context,
+): Promise<object> {
+  const backend = await context.selectBackend(wanted.backend);
+  const {opened, settings} = await openRun({...wanted, backend}, located, context);
+  checkSampling(settings, opened.config, context);
+  return dryRun(settings, opened, context);
+}
+
 /** A run whose options and data are right, as far as that can be known without the model's weights. */
 interface CheckedRun extends Pick<LocatedModel, 'adapter'> {
   settings: FinetuneSettings;
   /** Of a run that goes on, the file of the scores that it has computed before, in the place of those that it is to compute. */
   scores: FinetuneSettings['scores'];
   data: TrainingData;
+  chatTemplate: OpenedModel['chatTemplate'];
   /** Which defaults were changed so far. */
   fitted: FittedDefaults;
 }
 
-/** Checks options and data, so that errors in them are found before a model of gigabytes is downloaded or loaded. */
-async function checkRun(
-  all: FinetuneSettings & {backend: BackendName},
+/** Opens the model of a run, and checks the options that must fit it. */
+async function openRun<T extends FinetuneSettings>(
+  all: T,
   located: LocatedModel,
   context: Context,
-): Promise<CheckedRun> {
+): Promise<{opened: OpenedModel; settings: T}> {
   const opened = await openModel(all, context, located);
   const {config, adapter} = opened;
   const settings = {
@@ -138,6 +163,17 @@ async function checkRun(
   };
   checkEmbedding(settings.embedding, config, settings.rank);
   checkLora(settings, config);
+  return {opened, settings};
+}
+
+/** Checks options and data, so that errors in them are found before a model of gigabytes is downloaded or loaded. */
+async function checkRun(
+  all: FinetuneSettings & {backend: BackendName},
+  located: LocatedModel,
+  context: Context,
+): Promise<CheckedRun> {
+  const {opened, settings} = await openRun(all, located, context);
+  const {config, adapter} = opened;
   const {resume} = settings;
   const from = resume === undefined ? null : await newestCheckpoint(resume);
   // before the data, whose rows other options change
@@ -156,11 +192,8 @@ async function checkRun(
   }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);
-  return {settings: {...settings, saveEvery}, adapter, scores, data, fitted};
-}
-
-function tenthOf(steps: number): number {
-  return Math.max(1, Math.ceil(steps / 10));
+  const {chatTemplate} = opened;
+  return {settings: {...settings, saveEvery}, adapter, scores, data, chatTemplate, fitted};
 }
 
 async function finetuneModel(
@@ -170,6 +203,7 @@ async function finetuneModel(
   context: Context,
 ): Promise<object> {
   const start = performance.now();
+  const {chatTemplate} = checked;
   const plan = await makePlan(checked, loaded, context);
   const {console, given, interruption} = context;
   const {output, overwrite, resume} = plan.settings;
@@ -197,7 +231,7 @@ async function finetuneModel(
       await saved(() => folder.writeConfig(configOf(plan.settings)));
       const trained = await train(plan, loaded, meter, folder, context);
       try {
-        await saveTrained(plan, trained, loaded, folder, saved);
+        await saveTrained(plan, trained, {...loaded, chatTemplate}, folder, saved);
         const outcome: Outcome = {
           ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
           parameters: loaded.model.countParams(),
@@ -220,7 +254,7 @@ async function finetuneModel(
 async function saveTrained(
   {settings, data}: Plan,
   {monitor, lora}: Trained,
-  {model, hubName}: LoadedModel,
+  {model, hubName, chatTemplate}: LoadedModel & Pick<OpenedModel, 'chatTemplate'>,
   folder: RunFolder,
   saved: (save: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
@@ -237,7 +271,7 @@ async function saveTrained(
   // both again in a folder to which the run has moved
   await saved(async () => {
     await saveAdapter();
-    await folder.saveModel((target) => saveLlama(model, target, {dtype, card}));
+    await folder.saveModel((target) => saveLlama(model, target, {dtype, card, chatTemplate}));
   });
 }
 
@@ -298,9 +332,8 @@ async function makePlan(
   const blocks = resolveBlocks(model);
   const sizes: Sizes = {blocks: blocks.length, steps};
   const scored = {
-    model,
     blocks: blocks.map(({name}) => name),
-    dataset: data.training({repeat: false}),
+    from: {model, dataset: data.training({repeat: false})},
   };
   const sampling = await chooseSampling({...settings, scores}, scored, sizes, fitted, context);
   const line = fitted.line();

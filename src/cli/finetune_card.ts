@@ -1,6 +1,7 @@
 /** What the card of a fine-tuned model says. */
 import type {DatasetReport, ModelCard} from '../llama/index';
 import {fileNameOf} from '../llama/text/data_file';
+import {fieldsText} from '../llama/text/formats';
 import {paperMethods, type MethodParts} from '../methods';
 import {configOf, type FinetuneSettings} from './finetune_options';
 import type {TrainingMonitor} from './training_monitor';
@@ -20,7 +21,9 @@ export function cardOf(
 ): ModelCard {
   const {title}: MethodParts = paperMethods[settings.method];
   const {data, validation, scores, ...others} = configOf(settings) as Record<string, string>;
-  const {model: _, output: __, method: ___, adapter, ...shown} = others;
+  const {model: _, output: __, method: ___, fields: ____, ...named} = others;
+  const {adapter, chatTemplate, ...shown} = named;
+  const {fields} = settings;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
   return {
     method: title,
@@ -31,6 +34,8 @@ export function cardOf(
     ],
     settings: {
       ...shown,
+      ...(fields && {fields: fieldsText(fields)}),
+      ...(chatTemplate !== undefined && {chatTemplate: fileNameOf(chatTemplate)}),
       ...(scores !== undefined && {scores: fileNameOf(scores)}),
       ...(adapter !== undefined && {adapter: fileNameOf(adapter)}),
     },

@@ -104,7 +104,14 @@ const scores: OptionDescription<string> = {
 export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
-    output: required(outputFolder('the folder that the run makes: its model, log and report')),
+    output: required(outputFolder('the folder that the run makes: its model, log and report'), {
+      unless: 'dryRun',
+    }),
+    dryRun: onlyOnCommandLine(
+      flag(
+        'say what the run would train on and what it would take, and which --max-length to take; read no weights, write nothing',
+      ),
+    ),
     resume: onlyOnCommandLine(
       folder('go on with the stopped run in this folder, with its options'),
     ),
@@ -251,7 +258,7 @@ export const finetuneOptions = {
     ),
   }),
   ...group('Data', {
-    data: required(fileOrUrl('examples to train on, jsonl or a json array')),
+    data: required(fileOrUrl('examples to train on: jsonl, a json array, csv, tsv or plain text')),
     validation: fileOrUrl(
       'held-out examples, whose loss is measured (default: a part of the data)',
     ),

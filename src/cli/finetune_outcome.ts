@@ -1,6 +1,8 @@
 /** The outcome of a run, as the record for its report, as lines for people, and as JSON for programs. */
+import {isObject} from '../files/json';
 import type {DatasetReport} from '../llama/index';
 import {fileNameOf} from '../llama/text/data_file';
+import {fieldsText} from '../llama/text/formats';
 import type {Lora} from '../lora/index';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import type {RunRecord} from './report/report';
@@ -46,7 +48,7 @@ export function runRecord(outcome: Outcome): RunRecord {
   const {title}: MethodParts = paperMethods[settings.method];
   const told = Object.entries(configOf(settings)).map(([name, value]) => [
     name,
-    typeof value === 'string' ? withoutSecrets(value) : value,
+    typeof value === 'string' ? withoutSecrets(value) : isObject(value) ? fieldsText(value) : value,
   ]);
   const {
     model,

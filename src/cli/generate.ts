@@ -102,7 +102,7 @@ async function openForTexts(
   if (user === undefined || opened.tokenizer.hasChatTemplate) return opened;
   const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
   throw new UsageError(
-    `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
+    `generate: ${user} a chat template, and the tokenizer of ${model} has none, and --chat-template takes one; a text that is to be continued as it is can be given ${way}`,
   );
 }
 

@@ -26,7 +26,7 @@ export async function checkMemory(
 ): Promise<void> {
   // the memory of PyTorch's processes is not estimated
   if (!limit || settings.engine !== 'tfjs') return;
-  const {backend, data, packing, force, resume} = settings;
+  const {backend, data, fields, packing, force, resume} = settings;
   let options = estimateOptionsOf(settings, described);
   // more is never there, nor can it be estimated
   options.batchSize = Math.min(options.batchSize, maxBatchSize(options.maxLength));
@@ -35,7 +35,7 @@ export async function checkMemory(
   let tensors = total();
   if (tensors !== null && isTooMuch(tensors) && !packing && resume === undefined) {
     // fewer examples make smaller batches
-    const {examples} = await contentsOf(data, console);
+    const {examples} = await contentsOf(data, fields, console);
     options = {...options, batchSize: Math.max(1, Math.min(options.batchSize, examples))};
     tensors = total();
   }

@@ -12,11 +12,20 @@ import {adaptableMatrices, sizesOfModel} from '../memory/estimate/sizes';
 import {locateModel, mergingBytes, type FoundAdapter, type LocatedModel} from './adapter';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
-import {adapterSource, choice, group, modelSource, required, type SettingsOf} from './options';
+import {
+  adapterSource,
+  choice,
+  file,
+  group,
+  modelSource,
+  required,
+  type SettingsOf,
+} from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
 import {bytesText, memoryLimit, weightBytes} from '../memory/limit';
 import {countMegabytes, type Progress} from './progress';
 import {asUsage, UsageError} from './usage_error';
+import {readUtf8} from './utf8_file';
 import {writingOrder, type Writing} from './writing_backend';
 
 /** Which model, and the backend that computes. */
@@ -28,6 +37,9 @@ export const modelOptions = group('Model', {
   ),
   adapter: adapterSource(
     'a LoRA adapter of peft for the model: its folder, or its name on the Hub; given as --model, it brings the model that it names',
+  ),
+  chatTemplate: file(
+    'a chat template, in Jinja, in the place of that of the model: for one that has none',
   ),
   backend: choice<BackendName | 'auto', 'auto'>(
     'the backend that computes',
@@ -71,6 +83,8 @@ export interface OpenedModel extends LocatedModel {
   configJson: JsonObject;
   config: ResolvedConfig;
   tokenizer: Tokenizer;
+  /** That of `--chat-template`. */
+  chatTemplate: string | undefined;
 }
 
 /** Finds the model and its adapter, see {@link locateModel}. */
@@ -91,13 +105,15 @@ export async function openModel(
   context: Context,
   located?: LocatedModel,
 ): Promise<OpenedModel> {
+  const {chatTemplate: path} = settings;
+  const chatTemplate = path === undefined ? undefined : asUsage(() => readUtf8(path));
   const {source, adapter} = located ?? (await locate(settings, context));
   const described = await describeModel({source, adapter}, context);
   const files = adapter && adapter.files.size > 0 ? adapter.files : source;
   const tokenizer = await withDownloads(context, (onDownload) =>
-    loadTokenizer(files, {onDownload}),
+    loadTokenizer(files, {onDownload, chatTemplate}),
   );
-  return {source, adapter, ...described, tokenizer};
+  return {source, adapter, ...described, tokenizer, chatTemplate};
 }
 
 /** Reads the `config.json` of a model alone, and checks that its adapter is for it, as {@link openModel}. */

@@ -27,10 +27,12 @@ export function withFlags(
     const subject = text.replace(new RegExp(`^\\w+: ${name}(?= (must|is) )`), called);
     if (called.endsWith(`: ${name}`)) return subject;
     const flag = flagOf(name);
-    const withValues = subject.replace(
-      new RegExp(`\\b${name}: (?:'(\\w+)'|(\\d[\\d.e+-]*))`, 'g'),
-      (_, word?: string, count?: string) => `${flag} ${word ?? count}`,
-    );
+    const withValues = subject
+      .replaceAll(`the option \`${name}\``, flag)
+      .replace(
+        new RegExp(`\\b${name}: (?:'(\\w+)'|(\\d[\\d.e+-]*))`, 'g'),
+        (_, word?: string, count?: string) => `${flag} ${word ?? count}`,
+      );
     const isWord = name === name.toLowerCase();
     return isWord ? withValues : withValues.replace(new RegExp(`\\b${name}\\b`, 'g'), flag);
   }, possible);

@@ -30,6 +30,8 @@ export interface OptionDescription<T> {
   /** Under which heading of the help it stands. */
   group?: string;
   isRequired?: boolean;
+  /** A flag beside which it is not required. */
+  isOptionalWith?: string;
   /** Whether a config file cannot have it. */
   isOfCommandLine?: boolean;
   /** Whether its value is run as a program. */
@@ -302,9 +304,16 @@ export function program(help: string): OptionDescription<Program | undefined> {
   return option as OptionDescription<Program | undefined>;
 }
 
-/** An option that has to be given. */
-export function required<T>(option: OptionDescription<T | undefined>): OptionDescription<T> {
-  return {...option, isRequired: true};
+/**
+ * An option that has to be given.
+ *
+ * @param unless A flag beside which it need not be given, and is undefined then.
+ */
+export function required<T>(
+  option: OptionDescription<T | undefined>,
+  {unless}: {unless?: string} = {},
+): OptionDescription<T> {
+  return {...option, isRequired: true, ...(unless !== undefined && {isOptionalWith: unless})};
 }
 
 /** An option that a config file cannot have. */
@@ -367,6 +376,8 @@ export function readSettings<O extends Options>(
 ): {settings: SettingsOf<O>; given: Given} {
   const settings: Record<string, unknown> = {};
   const given = new Map<string, string>();
+  const isOptional = ({isOptionalWith: flag}: OptionDescription<unknown>): boolean =>
+    flag !== undefined && command.getOptionValue(flag) === true;
   for (const [name, option] of Object.entries<OptionDescription<unknown>>(options)) {
     if (command.getOptionValueSource(name) === 'cli') {
       settings[name] = command.getOptionValue(name);
@@ -374,7 +385,7 @@ export function readSettings<O extends Options>(
     } else if (name in config.values) {
       settings[name] = config.values[name];
       given.set(name, `${config.name}: ${name}`);
-    } else if (option.isRequired) {
+    } else if (option.isRequired && !isOptional(option)) {
       throw new UsageError(`${command.name()}: ${flagOf(name)} is missing: ${option.help}`);
     } else {
       settings[name] = option.default;

@@ -34,9 +34,10 @@ export async function readPrompts(path: string): Promise<PromptLine[]> {
   const name = `generate: ${path}`;
   const file = await openDataFile('generate', path);
   try {
-    for await (const {line, bytes} of readRecords(name, chunksOf(file))) {
+    for await (const record of readRecords(name, chunksOf(file))) {
+      const {line} = record;
       try {
-        lines.push({line, ...promptOf(parseRecord(bytes))});
+        lines.push({line, ...promptOf(parseRecord(record))});
       } catch (cause) {
         throw new UsageError(`${name}: line ${line}: ${(cause as Error).message}`, {cause});
       }

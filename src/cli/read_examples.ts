@@ -1,10 +1,27 @@
 /** Reads the examples of a file as a model will get them, before there is a model. */
 import type {Hash} from 'node:crypto';
 import * as tf from '@tensorflow/tfjs-core';
-import type {DatasetReport, TextDataset} from '../llama/index';
+import type {DatasetReport, TextDataset, Tokenizer} from '../llama/index';
+import {describeData, descriptionText} from '../llama/text/data_preview';
+import type {FieldNames} from '../llama/text/formats';
 import type {Context} from './command';
-import {noteDataProblems, type Lengths} from './data_problems';
+import {noteProblems, type Lengths} from './data_problems';
 import {nextTurn} from './progress';
+import {counted} from './words';
+
+/** Writes what a file is, how many examples it has, and where they have what. */
+export async function noteData(
+  path: string,
+  examples: number,
+  {tokenizer}: {tokenizer: Tokenizer},
+  {fields}: {fields: FieldNames | undefined},
+  {console}: Context,
+): Promise<void> {
+  const {hasChatTemplate} = tokenizer;
+  const found = await describeData('data', path, {format: 'auto', fields: fields ?? null});
+  const text = descriptionText(found, counted(examples, 'example'), hasChatTemplate);
+  console.note(`${path}: ${text}`);
+}
 
 /**
  * Takes the batches of a pass, and says which examples were dropped or cut.
@@ -46,6 +63,6 @@ export async function readExamples(
     if (batches >= max) break;
   }
   progress.end();
-  noteDataProblems(context, name, dataset.report, lengths);
+  noteProblems(context, name, dataset.report, lengths);
   return dataset.report;
 }

@@ -12,7 +12,8 @@ import {counted} from './words';
 
 /** What may be another one in the config of a run that goes on: where its files are, what computes, and what is written and how often. */
 const FREE: ReadonlySet<keyof FinetuneSettings> = new Set([
-  ...(['model', 'adapter', 'data', 'validation', 'validationSplit', 'output'] as const), // compared by their contents
+  ...(['model', 'adapter', 'chatTemplate', 'output'] as const), // compared by their contents
+  ...(['data', 'validation', 'validationSplit'] as const),
   ...(['backend', 'engine', 'processes', 'parallel'] as const),
   ...(['dtype', 'saveEvery', 'evaluateEvery'] as const),
   ...(['epochs', 'steps'] as const), // told by the steps of the run

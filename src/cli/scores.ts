@@ -68,7 +68,7 @@ export const scores = defineCommand({
     const {kind, data, output} = settings;
     const {needsData} = scoreKinds[kind];
     if (needsData && data === undefined) {
-      throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
+      throw new UsageError(`scores: --kind ${kind} needs --data, a file of texts`);
     }
     checkOutputFile(settings, context);
     const result = await (needsData ? scoresOfTexts : scoresOfWeights)(settings, context);
@@ -97,7 +97,9 @@ const ownOptions = ['tau', 'granularity'] as const;
 
 function meaningless({kind, output}: Settings): Record<string, string> {
   const {needsData, options} = scoreKinds[kind];
-  const dataOptionNames = needsData ? [] : ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
+  const dataOptionNames = needsData
+    ? []
+    : ['data', 'batches', 'seed', 'chatTemplate', ...Object.keys(dataOptions)];
   const otherKinds = ownOptions.filter((name) => !options.includes(name));
   return {
     ...Object.fromEntries(
@@ -124,7 +126,7 @@ async function scoresOfWeights(settings: Settings, context: Context): Promise<Bl
 }
 
 async function scoresOfTexts(settings: Settings, context: Context): Promise<BlockScores> {
-  const {kind, batches, maxLength, batchSize, packing, seed} = settings;
+  const {kind, batches, fields, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
   const opened = await openModel(settings, context);
@@ -132,7 +134,7 @@ async function scoresOfTexts(settings: Settings, context: Context): Promise<Bloc
   // the batches of texts are tensors
   await context.selectBackend(settings.backend);
   const texts = (): TextDataset =>
-    textDataset(data, tokenizer, {...{maxLength, batchSize, packing, seed, config}});
+    textDataset(data, tokenizer, {...{fields, maxLength, batchSize, packing, seed, config}});
   const reading = {name: data, total: batches * batchSize, lengths: {maxLength, config}};
   const report = await readExamples(texts(), {...reading, max: batches}, context);
   if (report.batches < batches)

@@ -10,8 +10,8 @@ export interface OutputStream extends NodeJS.WritableStream {
   hasColors?(): boolean;
 }
 
-/** A text in bold or dim letters. The caller checks that the stream can show them. */
-export function style(as: 'bold' | 'dim', text: string): string {
+/** A text in bold, dim or green letters. The caller checks that the stream can show them. */
+export function style(as: 'bold' | 'dim' | 'green', text: string): string {
   return styleText(as, text, {validateStream: false});
 }
 

@@ -5,10 +5,11 @@ import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import type {Tokenizer} from '../llama/text/tokenizer';
 import type {LlamaConfig} from '../llama/config';
 import type {Context} from './command';
-import {contentsOf} from './data_contents';
+import type {CommandConsole} from './console';
+import {contentsOf, type DataContents} from './data_contents';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults} from './fitted_defaults';
-import {readExamples} from './read_examples';
+import {noteData, readExamples} from './read_examples';
 import type {RunData} from './run_data';
 import {asUsage, UsageError} from './usage_error';
 import {counted} from './words';
@@ -38,10 +39,10 @@ export async function prepareData(
   context: Context,
 ): Promise<TrainingData> {
   const {console, given} = context;
-  const {data, validation, validationSplit, maxLength, packing, seed} = settings;
-  const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
-  const contents = await contentsOf(data, console);
+  const {data, validation, validationSplit, fields, maxLength, packing, seed} = settings;
+  const contents = await contentsOf(data, fields, console);
   const {examples} = contents;
+  await noteData(data, examples, {tokenizer}, settings, context);
   const heldOut = validation === undefined ? Math.ceil(examples * validationSplit) : 0;
   if (examples > 0 && heldOut >= examples) {
     throw new UsageError(
@@ -57,18 +58,18 @@ export async function prepareData(
         Math.max(1, examples - heldOut),
         counted(examples - heldOut, 'example'),
       );
-  const common = {maxLength, batchSize, packing, seed, config};
+  const common = {fields, maxLength, batchSize, packing, seed, config};
   const datasetOf = (path: string, options: TextDatasetOptions): TextDataset =>
     asUsage(() => textDataset(path, tokenizer, {...common, ...options}));
   const training = ({repeat}: {repeat: boolean}): TextDataset =>
-    datasetOf(data, {repeat, select: (i) => !isHeldOut(i)});
+    datasetOf(data, {repeat, select: (i) => !isHeldOut(settings, i)});
   const heldOutPart = (): TextDataset =>
     datasetOf(validation ?? data, {
       shuffle: false,
-      ...(validation === undefined && {select: isHeldOut}),
+      ...(validation === undefined && {select: (i) => isHeldOut(settings, i)}),
     });
 
-  const {steps, accumulate, epochs} = settings;
+  const {steps, accumulate} = settings;
   const look = (
     dataset: TextDataset,
     name: string,
@@ -79,12 +80,15 @@ export async function prepareData(
   const report = await look(training({repeat: false}), data, examples - heldOut, {max});
   const hash = createHash('sha256');
   const validationContents =
-    validation === undefined ? null : await contentsOf(validation, console);
+    validation === undefined ? null : await contentsOf(validation, fields, console);
+  if (validationContents) {
+    await noteData(validation!, validationContents.examples, {tokenizer}, settings, context);
+    noteSameData(settings, contents, validationContents, console);
+  }
   const {used: heldOutExamples} = validationContents
-    ? await look(heldOutPart(), validation!, validationContents.examples, {hash})
+    ? await look(heldOutPart(), `${validation!}, held out`, validationContents.examples, {hash})
     : await look(heldOutPart(), `${data}, held out`, heldOut, {hash});
 
-  const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
   const all = {
     ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
     contents: {
@@ -92,7 +96,7 @@ export async function prepareData(
       heldOut: validationContents ?? validationSplit,
       heldOutTokens: hash.digest('hex'),
     },
-    steps: steps ?? inEpochs,
+    steps: stepsOf(settings, report.batches),
   };
   if (settings.warmup >= all.steps && settings.warmup > 0) {
     throw new UsageError(
@@ -102,7 +106,36 @@ export async function prepareData(
   return all;
 }
 
-/** Whether the example at `index` is in a part of all examples that is spread evenly over them and begins with the first. */
-function isIn(part: number, index: number): boolean {
-  return Math.ceil((index + 1) * part) > Math.ceil(index * part);
+/** The steps of a run with so many batches in a pass. */
+export function stepsOf(
+  {steps, epochs, accumulate}: Pick<FinetuneSettings, 'steps' | 'epochs' | 'accumulate'>,
+  batches: number,
+): number {
+  return steps ?? Math.max(1, Math.round((epochs * batches) / accumulate));
+}
+
+/** Whether the example at `index` of the data is held out: of a part that is spread evenly over them and begins with the first. */
+export function isHeldOut(
+  {validation, validationSplit: part}: Pick<FinetuneSettings, 'validation' | 'validationSplit'>,
+  index: number,
+): boolean {
+  return validation === undefined && Math.ceil((index + 1) * part) > Math.ceil(index * part);
+}
+
+/** Notes it if what is held out is what is trained on. */
+export function noteSameData(
+  {data, validation}: Pick<FinetuneSettings, 'data' | 'validation'>,
+  training: DataContents,
+  heldOut: DataContents,
+  console: Pick<CommandConsole, 'note'>,
+): void {
+  if (training.sha256 !== heldOut.sha256) return;
+  console.note(
+    `${validation!} has the same examples as ${data}: the held-out loss will be that of examples that were trained on`,
+  );
+}
+
+/** Steps from one checkpoint, or held-out loss, to the next by default. */
+export function tenthOf(steps: number): number {
+  return Math.max(1, Math.ceil(steps / 10));
 }

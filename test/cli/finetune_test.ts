@@ -19,6 +19,7 @@ import {
 import {
   createLlama,
   loadLlama,
+  loadTokenizer,
   perplexity,
   saveLlama,
   sparseCrossEntropy,
@@ -239,6 +240,46 @@ describe('tfjs-owlore finetune', function () {
       'config.json',
     );
     expect(readJson(output, 'config.json')).to.deep.equal({...effective, output});
+  });
+
+  it('trains on a table with columns of its own by a chat template of its own, which the model keeps', async () => {
+    const rows = texts(30).map(({text}, i) => `"the ""cat"", ${i}?",${text},x`);
+    const table = runs.folder.write('table.csv', ['frage,antwort,quelle', ...rows].join('\r\n'));
+    const template =
+      '{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}';
+    const file = runs.folder.write('template.jinja', template);
+    const output = runs.newOutput();
+    const own = ['--fields', 'prompt=frage,answer=antwort', '--chat-template', file];
+    const few = ['--steps', '2', '--max-length', '40'];
+    const {code, stderr} = await runs.run(output, '--data', table, ...own, ...few);
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.include(
+      `${table}: csv, 30 examples; prompt is 'frage', answer is 'antwort', as chat turns\n`,
+    );
+    expect(readFileSync(join(output, 'model', 'chat_template.jinja'), 'utf8')).to.equal(template);
+    expect(readJson(output, 'config.json')).to.deep.include({
+      fields: {prompt: 'frage', answer: 'antwort'},
+      chatTemplate: file,
+    });
+    const tokenizer = await loadTokenizer(join(output, 'model'));
+    expect(tokenizer.applyChatTemplate([{role: 'user', content: 'a'}], {tokenize: false})).to.equal(
+      '<user>a\n',
+    );
+    // the same rows, by the same run's config
+    const again = runs.newOutput();
+    const config = join(output, 'config.json');
+    expect((await runCli(['finetune', '--config', config, '--output', again])).code).to.equal(0);
+    expect(lossesOf(again)[0]).to.be.closeTo(lossesOf(output)[0]!, 1e-5);
+    const chats = texts(30).map(({text}, i) => ({
+      messages: [
+        {role: 'user', content: `the "cat", ${i}?`},
+        {role: 'assistant', content: text},
+      ],
+    }));
+    const asChats = runs.newOutput();
+    const lines = runs.folder.writeLines('chats.jsonl', chats);
+    await runs.run(asChats, '--data', lines, '--chat-template', file, ...few);
+    expect(lossesOf(asChats)[0]).to.be.closeTo(lossesOf(output)[0]!, 1e-5);
   });
 
   it('takes from the config file of a run what the command line has not replaced', async () => {
@@ -666,6 +707,12 @@ describe('tfjs-owlore finetune', function () {
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],
     [`--scores ${'a'.repeat(1000)}`, /scores must be outlier, .* or a file that is there; got/],
     ['--scores best', /scores must be outlier, .* or a file that is there; got 'best'/],
+    [
+      '--fields prompt',
+      /--fields must name fields, such as prompt=question,answer=answer; got 'prompt'/,
+    ],
+    ['--fields prompt=a', /--fields must name either text, or messages, or prompt and answer/],
+    ['--chat-template none', /--chat-template: there is no file 'none'/],
     ['--max-length 65', /finetune: --max-length must be at most .*\(64\); got 65/],
     ['--validation-split 0.99', /leaves none to train on/],
   ] as const) {
@@ -689,10 +736,13 @@ describe('tfjs-owlore finetune', function () {
     expect(tf.memory().numTensors).to.equal(numTensors);
   };
   const chat = JSON.stringify({messages: [{role: 'user', content: 'x'}]});
-  it('refuses empty data', notUsable('\n', /^error: textDataset: .*wrong.jsonl has no examples/));
+  it('refuses empty data', notUsable('\n', /^error: .*wrong.jsonl is empty/));
   it(
     'refuses examples without anything to learn, by line',
-    notUsable(`${chat}\n`.repeat(3), /no example that can be used; 2 were dropped: line [23]: /),
+    notUsable(
+      `${chat}\n`.repeat(3),
+      /no example that can be used: 2 dropped, the first in line 2: no message has the role/,
+    ),
   );
 
   it('refuses ids outside the vocabulary, by line', async () => {

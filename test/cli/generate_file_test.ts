@@ -125,7 +125,7 @@ describe('tfjs-owlore generate --prompts', () => {
     ['{"messages": []}', /'messages' must be a list of .*; got \[\]/],
     [
       '{"messages": [{"role": "user"}]}',
-      /message 1 must have 'role' and 'content', both texts; got \{"role":"user"\}/,
+      /a message must have 'role' and 'content', .*; message 1 is \{"role":"user"\}/,
     ],
     [
       '{"messages": [{"role": "assistant", "content": "x"}]}',

@@ -49,7 +49,7 @@ describe('tfjs-owlore in a process of its own', function () {
       ].map((args) => resultOf(start(args))),
     );
     expect([failed!.code, failed!.stdout]).to.deep.equal([1, '']);
-    expect(failed!.stderr).to.match(/^error: .*empty\.jsonl has no examples\n$/);
+    expect(failed!.stderr).to.match(/^error: .*empty\.jsonl is empty\n$/);
     expect(wrong!.code).to.equal(2);
     expect(JSON.parse(wrong!.stdout)).to.deep.equal({
       error: "unknown option '--date' (Did you mean --data?)",

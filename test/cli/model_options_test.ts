@@ -9,8 +9,8 @@ import {runCli} from './run_cli';
 
 /** What is wrong by itself, or for the model's configuration or tokenizer. */
 const wrong: ReadonlyArray<readonly [args: string, message: RegExp]> = [
-  ['finetune --data fields.jsonl', /has no example that can be used; 1 was dropped: line/],
-  ['finetune --data empty.jsonl', /has no examples/],
+  ['finetune --data fields.jsonl', /has no example that can be used: 1 dropped, in line 2: /],
+  ['finetune --data empty.jsonl', /empty\.jsonl is empty/],
   ['finetune --data open.json', /the file ends within the array/],
   ['finetune --data one.jsonl', /has 1 example, .* leaves none to train on/],
   ['finetune --data good.jsonl --validation fields.jsonl', /fields\.jsonl has no example/],
@@ -34,7 +34,7 @@ const wrong: ReadonlyArray<readonly [args: string, message: RegExp]> = [
   ['evaluate --data fields.jsonl', /has no example that can be used/],
   ['evaluate --data good.jsonl --max-length 65', /--max-length must be at most .*got 65/],
   ['evaluate --task arc --data fields.jsonl', /fields\.jsonl: line 1: /],
-  ['evaluate --task gsm8k --data empty.jsonl', /empty\.jsonl has no questions/],
+  ['evaluate --task gsm8k --data empty.jsonl', /empty\.jsonl is empty/],
   ['evaluate --task gsm8k --data gsm8k.jsonl', /line 1: the question has \d+ tokens/],
   ['scores --data fields.jsonl', /has no example that can be used/],
   ['generate --prompt x --max-new-tokens 64', /--max-new-tokens must be at most 6\d/],

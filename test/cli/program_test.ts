@@ -221,11 +221,11 @@ describe('tfjs-owlore', () => {
     ];
     const {code, stdout, stderr} = await runCli(args);
     expect([code, stdout]).to.deep.equal([1, '']);
-    expect(stderr).to.match(/^error: textDataset: .*empty\.jsonl has no examples\n$/m);
+    expect(stderr).to.match(/^error: .*empty\.jsonl is empty\n$/m);
     process.env['DEBUG'] = '1';
     const verbose = await runCli(args).finally(() => Reflect.deleteProperty(process.env, 'DEBUG'));
     expect(verbose.code).to.equal(1);
-    expect(verbose.stderr).to.match(/Error: .*has no examples\n +at .*\.ts:\d+/);
+    expect(verbose.stderr).to.match(/Error: .*is empty\n +at .*\.ts:\d+/);
   });
 
   it('says that a backend is not there', async () => {

@@ -43,9 +43,17 @@ function other(name: Name, value: unknown): unknown {
 describe('the options of a run that goes on', () => {
   /** What the user may change meanwhile. */
   const free: readonly Name[] = [
-    ...(['model', 'backend', 'matmulPrecision', 'output', 'resume', 'overwrite'] as const),
+    ...([
+      'model',
+      'backend',
+      'matmulPrecision',
+      'output',
+      'resume',
+      'overwrite',
+      'dryRun',
+    ] as const),
     ...(['force', 'dtype', 'saveEvery', 'epochs', 'engine'] as const),
-    ...(['data', 'validation', 'validationSplit', 'evaluateEvery'] as const),
+    ...(['chatTemplate', 'data', 'validation', 'validationSplit', 'evaluateEvery'] as const),
   ];
   const runs: Array<[string, Partial<FinetuneSettings>]> = [
     ['owlore', {gamma: 2, interval: 5}],

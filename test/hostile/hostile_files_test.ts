@@ -364,28 +364,121 @@ describe('hostile files are read or refused, in time', () => {
   });
 
   it('lines of data', async () => {
-    const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+    const messages = [
+      {role: 'user', content: 'x'},
+      {role: 'assistant', content: 'y'},
+    ];
     const line = fc.oneof(
       damagedJson({text: 'the cat'}),
       damagedJson({instruction: 'name it', input: 'a tree', output: 'an oak'}),
+      damagedJson({messages}),
       damagedJson({
-        messages: [
-          {role: 'user', content: 'x'},
-          {role: 'assistant', content: 'y'},
+        system: 'z',
+        conversations: [
+          {from: 'human', value: 'x'},
+          {from: 'gpt', value: 'y'},
         ],
       }),
+      damagedJson({question: 'x', answer: 'y', context: 'z'}),
+      damagedJson({prompt: messages.slice(0, 1), completion: messages.slice(1)}),
       fc.constantFrom('['.repeat(5000), '{"text":"the cat"}', '', '[', '{"text":"\ud800 cat"}'),
     );
     const bytes = fc.array(line, {minLength: 1, maxLength: 6}).chain((lines) => {
       const valid = bytesOf(lines.join('\n') || ' ');
       return fc.oneof(fc.constant(valid), damagedBytes(valid));
     });
-    const cases = fc.record({bytes, packing: fc.boolean(), shuffle: fc.boolean()});
-    await always(cases, /^textDataset: the data/, async ({bytes, packing, shuffle}) => {
-      const options = {maxLength: 8, batchSize: 2, packing, shuffle};
-      for await (const {xs, ys} of textDataset(bytes, tokenizer, options)) tf.dispose([xs, ys]);
-    });
+    await readsBatches(bytes);
   });
+
+  it('tables and texts', async () => {
+    const part = fc.oneof(
+      fc.constantFrom('question', 'answer', 'text', 'system', 'frage', 'the cat', 'é😀', '\ufeff'),
+      fc.constantFrom(
+        ',',
+        '\t',
+        ';',
+        ',,',
+        '"',
+        '""',
+        '"a, b"',
+        "'",
+        '\n',
+        '\n',
+        '\r\n',
+        '\r',
+        '\n\n',
+      ),
+      fc.constantFrom(
+        'PK\u0003\u0004',
+        'PAR1',
+        '\0',
+        '{',
+        '[',
+        '{"data": [{',
+        '}',
+        '__proto__',
+        ' ',
+      ),
+      fc.string({maxLength: 5}),
+    );
+    const parts = fc.array(part, {maxLength: 40}).map((all) => all.join(''));
+    const header = fc.constantFrom(
+      '',
+      'question,answer\n',
+      'prompt\tcompletion\r\n',
+      'text\n',
+      'a;b\nc;d\n',
+    );
+    const bytes = fc.tuple(header, parts).chain(([first, rest]) => {
+      const valid = bytesOf(first + rest || ' ');
+      return fc.oneof(fc.constant(valid), damagedBytes(valid));
+    });
+    await readsBatches(bytes);
+  });
+
+  it('tables with a quote that is never closed, and endless rows', async () => {
+    const start = fc.constantFrom(
+      'question,answer\n"a',
+      'question,answer\na,"b""',
+      'question,answer\n"a" b',
+      'prompt\tcompletion\n"',
+      'text\n"a\n"" "',
+      'frage,antwort\na,b\n"',
+    );
+    const filling = fc.constantFrom(
+      'a',
+      '"',
+      '""',
+      'a,',
+      '"a"',
+      '" ',
+      '\n',
+      '\t"\t',
+      '"\n"',
+      ',',
+      ' ',
+    );
+    const cases = fc
+      .tuple(start, filling, filling, fc.constantFrom(1000, 3_000_000))
+      .map(([first, a, b, times]) => bytesOf(first + a.repeat(times) + b.repeat(times)));
+    await readsBatches(cases, 30);
+  });
+
+  /** Takes all batches of files. */
+  async function readsBatches(bytes: fc.Arbitrary<Uint8Array>, runs?: number): Promise<void> {
+    const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+    const fields = fc.constantFrom(null, {prompt: 'frage', answer: 'antwort'}, {text: '__proto__'});
+    const cases = fc.record({bytes, packing: fc.boolean(), shuffle: fc.boolean(), fields});
+    await always(
+      cases,
+      /^textDataset: the data/,
+      async ({bytes: data, packing, shuffle, fields: names}) => {
+        const options = {maxLength: 8, batchSize: 2, packing, shuffle, fields: names};
+        for await (const {xs, ys} of textDataset(data, tokenizer, options)) tf.dispose([xs, ys]);
+      },
+      runs,
+    );
+  }
 
   const blocks = ['a', 'b', 'c'];
 

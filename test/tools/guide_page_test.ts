@@ -47,6 +47,21 @@ describe('docs/guide.md', () => {
     expect(silent).to.have.length(guideBlocks(page).filter(({output}) => output !== null).length);
   });
 
+  it('leaves out lines where the page has a line of dots', () => {
+    const short = '```sh\nls\n```\n\n```text\na\n…\ny\nz\n```\n';
+    const runOf = (...lines: string[]): GuideFigures[] => [
+      {seconds: 1, bytes: 1, stdout: lines.join('\n')},
+    ];
+    expect(guideDifferences(short, runOf('a', 'b', 'c', 'y', 'z'))).to.deep.equal([]);
+    expect(guideDifferences(short, runOf('a', 'b', 'x', 'z'))).to.deep.equal([
+      'ls: line 3 is "y" on the page, and "x" now',
+    ]);
+    expect(guideDifferences(short, runOf('a', 'z'))).to.have.length(1);
+    expect(withGuideFigures(short, runOf('1', '2', '3', '4', '5'))).to.equal(
+      '```sh\nls\n```\n\n```text\n1\n…\n4\n5\n```\n',
+    );
+  });
+
   it('takes the figures of a run', () => {
     const filled = withGuideFigures(page, runOf());
     expect(filled).to.include('\n(1.7 min, 1.3 GB)\n').and.not.to.include('not on the page');

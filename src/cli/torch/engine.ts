@@ -47,7 +47,7 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
     );
   }
   for (const name of onlyDefault) {
-    const value = settings[name];
+    const value = settings[name] as string;
     if (value === finetuneOptions[name].default) continue;
     throw new UsageError(
       `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${value} is not possible with --engine torch; use --engine tfjs`,

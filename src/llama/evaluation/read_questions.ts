@@ -1,8 +1,8 @@
 import {isObject, show} from '../../files/json';
 import type {SourceFile} from '../../files/source';
+import {csvRows} from '../text/csv_records';
 import {chunksOf, fileNameOf, nameOf, openDataFile, type DataSource} from '../text/data_file';
-import {decodeText, parseRecord, readRecords} from '../text/records';
-import {csvRows} from './csv_rows';
+import {parseRecord, readRecords} from '../text/records';
 
 type Fields = Record<string, unknown>;
 
@@ -10,7 +10,8 @@ type Fields = Record<string, unknown>;
 export type RowFields = (row: readonly string[], fileName: string) => Fields;
 
 /**
- * The questions of a `jsonl` or `json` file, or, with `rowFields`, of a file whose name ends in `.csv`.
+ * The questions of a file, which may be of any kind that examples are read from, or, with `rowFields`, of a file without a header whose
+ * name ends in `.csv`.
  *
  * @param limit The most questions to read.
  * @param read Makes a question from the fields of a line; its errors are thrown with the line's number.
@@ -25,14 +26,13 @@ export async function readQuestions<T>(
 ): Promise<T[]> {
   const name = `${owner}: ${nameOf(source)}`;
   const fileName = fileNameOf(source);
-  const isCsv = /\.csv$/i.test(fileName);
-  if (isCsv && !rowFields) throw new Error(`${name}: this task has no csv files; use a jsonl file`);
   const questions: T[] = [];
   const file = await openDataFile(name, source);
   try {
-    const entries = isCsv
-      ? csvEntries(name, file, (row) => rowFields!(row, fileName))
-      : jsonEntries(name, file);
+    const entries =
+      rowFields && /\.csv$/i.test(fileName)
+        ? rowEntries(name, file, (row) => rowFields(row, fileName))
+        : recordEntries(name, file);
     for await (const {line, fields} of entries) {
       if (questions.length === limit) break;
       try {
@@ -75,33 +75,23 @@ interface Entry {
   fields: () => Fields;
 }
 
-async function* jsonEntries(name: string, file: SourceFile): AsyncGenerator<Entry> {
-  for await (const {line, bytes} of readRecords(name, chunksOf(file))) {
+async function* recordEntries(name: string, file: SourceFile): AsyncGenerator<Entry> {
+  for await (const record of readRecords(name, chunksOf(file))) {
     const fields = (): Fields => {
-      const value = parseRecord(bytes);
+      const value = parseRecord(record);
       if (isObject(value)) return value;
       throw new Error(`a question must be an object; got ${show(value)}`);
     };
-    yield {line, fields};
+    yield {line: record.line, fields};
   }
 }
 
-/** The entries of a csv file. The whole file is in memory: the tasks' files are small. */
-async function* csvEntries(
+async function* rowEntries(
   name: string,
   file: SourceFile,
   rowFields: (row: readonly string[]) => Fields,
 ): AsyncGenerator<Entry> {
-  for (const {line, fields} of csvRows(name, await textOf(name, file))) {
-    yield {line, fields: () => rowFields(fields)};
-  }
-}
-
-async function textOf(name: string, file: SourceFile): Promise<string> {
-  const bytes = await file.read(0, file.size);
-  try {
-    return decodeText(bytes);
-  } catch (error) {
-    throw new Error(`${name}: ${(error as Error).message}`, {cause: error});
+  for await (const {line, fields} of csvRows(name, chunksOf(file))) {
+    yield {line, fields: () => rowFields(fields())};
   }
 }

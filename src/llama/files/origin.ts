@@ -15,6 +15,8 @@ export interface Origin {
 
 /** A tokenizer is made of one of them. */
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer.model', 'vocab.json'] as const;
+/** The chat template, which wins over one in `tokenizer_config.json`. */
+export const TEMPLATE_FILE = 'chat_template.jinja';
 /** Files beside `config.json` and the weights that make a checkpoint complete. */
 const OTHER_FILES = [
   'generation_config.json',
@@ -22,7 +24,7 @@ const OTHER_FILES = [
   'tokenizer_config.json',
   'special_tokens_map.json',
   'added_tokens.json',
-  'chat_template.jinja',
+  TEMPLATE_FILE,
   'chat_template.json',
   'merges.txt',
 ] as const;

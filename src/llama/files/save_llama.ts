@@ -5,7 +5,7 @@ import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from '../../files/float_type';
 import {isObject, jsonText, show} from '../../files/json';
 import {configOfModel} from './model_config';
-import {isOfOtherModel, originOf} from './origin';
+import {isOfOtherModel, originOf, TEMPLATE_FILE} from './origin';
 import {elements, serializeHeader} from '../../files/safetensors_header';
 import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
 import {listFiles} from '../../files/list_files';
@@ -42,6 +42,11 @@ export interface SaveLlamaOptions {
    */
   configJson?: Readonly<Record<string, unknown>>;
   /**
+   * A chat template, in Jinja, that is saved with the tokenizer in the place of its own, as `chat_template.jinja`. Default: that of the
+   * model that was loaded.
+   */
+  chatTemplate?: string | undefined;
+  /**
    * Writes a model card for the Hugging Face Hub, `README.md`, with this and what is known of the model that was loaded: its name
    * on the Hub and its license. A `README.md` that was not written by this library stays as it is, and no card is written.
    * Default: no card.
@@ -75,14 +80,17 @@ export async function saveLlama(
   target: ModelTarget,
   options: SaveLlamaOptions = {},
 ): Promise<string[]> {
-  checkKnown(OWNER, options, ['dtype', 'maxShardBytes', 'configJson', 'card']);
-  const {dtype = 'F32', maxShardBytes = 5e9, configJson = {}, card} = options;
+  checkKnown(OWNER, options, ['dtype', 'maxShardBytes', 'configJson', 'card', 'chatTemplate']);
+  const {dtype = 'F32', maxShardBytes = 5e9, configJson = {}, card, chatTemplate} = options;
   checkChoice(OWNER, 'dtype', dtype, floatTypes);
   checkNumber(OWNER, 'maxShardBytes', maxShardBytes, {integer: true, min: 1});
   if (!isObject(configJson)) {
     throw new Error(`${OWNER}: configJson must be a plain object; got ${show(configJson)}`);
   }
   if (card !== undefined) checkCard(OWNER, card);
+  if (chatTemplate !== undefined && typeof chatTemplate !== 'string') {
+    throw new Error(`${OWNER}: chatTemplate must be a text; got ${show(chatTemplate)}`);
+  }
   const config = configOfModel(OWNER, model);
   const origin = originOf(model);
   const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
@@ -94,7 +102,8 @@ export async function saveLlama(
   const isCardFree = await mayReplaceCard(target);
   try {
     for (const shard of shards) await writeShard(sink, shard, dtype);
-    const ownFiles = origin?.files ?? new Map<string, Uint8Array>();
+    const ownFiles = new Map(origin?.files);
+    if (chatTemplate !== undefined) ownFiles.set(TEMPLATE_FILE, encoder.encode(chatTemplate));
     const others: Array<[string, Uint8Array]> = [...ownFiles];
     if (index) others.push([INDEX_FILE, encoder.encode(jsonText(index))]);
     if (card && isCardFree) others.push([CARD_FILE, encoder.encode(cardText(card, origin?.base))]);

@@ -7,12 +7,17 @@ import {
   seedRange,
 } from '../../common/options';
 import {resolveConfig, type LlamaConfig} from '../config';
-import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
+import {checkFields, EXAMPLE_FORMATS, type ExampleFormat, type FieldNames} from './formats';
 
 /** Options of `textDataset`. */
 export interface TextDatasetOptions {
   /** The format of the examples; default `'auto'`: decided for each by its fields. */
   format?: ExampleFormat;
+  /**
+   * Which fields of an example, or columns of a table, hold what, where they have other names than the usual ones:
+   * `{prompt: 'frage', answer: 'antwort'}`, `{text: …}` or `{messages: …}`, with `system` for a system message. Default null.
+   */
+  fields?: FieldNames | null;
   /** Tokens in a row; default 512, or as many as the model of `config` takes. */
   maxLength?: number;
   /** Rows in a batch; the last one of a pass may have fewer. Default 16. */
@@ -52,6 +57,7 @@ export interface TextDatasetOptions {
 /** The defaults; `maxLength` is lower for a model with fewer positions. */
 export const textDatasetDefaults = {
   format: 'auto',
+  fields: null,
   maxLength: 512,
   batchSize: 16,
   packing: false,
@@ -80,6 +86,12 @@ export function resolveDatasetOptions(
   const maxLength = Math.min(textDatasetDefaults.maxLength, positions);
   const resolved = {...textDatasetDefaults, maxLength, ...definedIn(options)};
   checkChoice(owner, 'format', resolved.format, EXAMPLE_FORMATS);
+  if (resolved.fields !== null) {
+    checkFields(owner, 'fields', resolved.fields);
+    if (resolved.format !== 'auto') {
+      throw new Error(`${owner}: fields say the format; leave format '${resolved.format}' out`);
+    }
+  }
   checkNumber(owner, 'maxLength', resolved.maxLength, {integer: true, min: 1});
   checkNumber(owner, 'batchSize', resolved.batchSize, {integer: true, min: 1});
   checkFlag(owner, 'packing', resolved.packing);

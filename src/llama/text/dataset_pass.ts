@@ -1,15 +1,24 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isObject, show, type JsonObject} from '../../files/json';
-import {checkNumber, stepRange, cut} from '../../common/options';
+import {checkNumber, stepRange} from '../../common/options';
 import {createRandom} from '../../common/random';
 import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import type {TextDatasetOptions} from './dataset_options';
-import {addProblem, checkReport, emptyReport, type DatasetReport} from './dataset_report';
-import {encodeExample, IGNORED, type EncodedExample} from './encode_example';
+import {
+  addProblem,
+  checkReport,
+  emptyReport,
+  problemText,
+  worstFirst,
+  type DatasetReport,
+} from './dataset_report';
+import {checkVocabulary, encodeExample, IGNORED, type EncodedExample} from './encode_example';
+import {ExampleError} from './example_error';
 import {readExample} from './formats';
-import {parseRecord, readRecords, type RawRecord} from './records';
+import {parseRecord, readRecords} from './records';
 import {Packer, paddedRow, type Rest, type Row} from './rows';
 import {shuffled} from './shuffle';
+import type {RawRecord} from './splitter';
 import type {Tokenizer} from './tokenizer';
 
 /** A batch for `sparseCrossEntropy`; whoever takes it disposes of both tensors, as `fitDataset` does. */
@@ -67,6 +76,9 @@ export function checkPassState(
 
 /** After so many examples none of which can be used, the pass gives up: all of a large file would take hours to be tokenized for nothing. */
 const MAX_UNUSABLE = 10_000;
+
+/** Kinds of problems in an error. */
+const SHOWN_PROBLEMS = 3;
 
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
 export class DatasetPass {
@@ -142,16 +154,16 @@ export class DatasetPass {
     const {packing} = this.options;
     const {packer} = this;
     if (packing) yield* fullRows(packer);
-    for await (const {line, bytes} of this.records()) {
+    for await (const record of this.records()) {
       this.drawn++;
-      const example = this.encode(line, bytes);
+      const example = this.encode(record);
       if (example === null) continue;
       if (packing) {
         this.report.used++;
         packer.add(example);
         yield* fullRows(packer);
       } else {
-        const row = this.padded(line, example);
+        const row = this.padded(record.line, example);
         if (row) yield row;
       }
     }
@@ -174,7 +186,7 @@ export class DatasetPass {
     const file = await openDataFile(this.owner, this.source);
     try {
       let index = 0;
-      for await (const record of readRecords(this.owner, chunksOf(file))) {
+      for await (const record of readRecords(this.owner, chunksOf(file), this.options.fields)) {
         if (this.options.select(index++)) yield record;
       }
     } finally {
@@ -183,26 +195,22 @@ export class DatasetPass {
   }
 
   /** Null if the example is dropped. */
-  private encode(line: number, bytes: Uint8Array): EncodedExample | null {
+  private encode(record: RawRecord): EncodedExample | null {
+    const {line} = record;
     let encoded: EncodedExample;
     try {
-      const example = readExample(parseRecord(bytes), this.options.format);
-      const {learnPrompts, packing, maxLength} = this.options;
+      const {format, fields, learnPrompts, packing, maxLength} = this.options;
+      const {hasChatTemplate} = this.tokenizer;
+      const example = readExample(parseRecord(record), {format, fields, hasChatTemplate});
       // a row, the label of its last token, and one more, which tells that the example is cut
       const max = packing ? Infinity : maxLength + 2;
       encoded = encodeExample(example, this.tokenizer, learnPrompts, max);
     } catch (error) {
-      this.drop(line, (error as Error).message);
+      this.drop(line, error as Error);
       return null;
     }
-    const {vocabSize} = this;
-    const outside = encoded.ids.find((id) => id >= vocabSize);
-    if (outside === undefined) return encoded;
-    // not the example's fault: dropping it would lose its tokens in every run
-    throw new Error(
-      `${this.owner}: line ${line}: token ${outside} ('${this.tokenizer.decode([outside])}') is outside ` +
-        `the model's vocabulary of ${vocabSize}; the tokenizer belongs to another model`,
-    );
+    checkVocabulary(`${this.owner}: line ${line}`, encoded.ids, this.tokenizer, this.vocabSize);
+    return encoded;
   }
 
   private padded(line: number, example: EncodedExample): Row | null {
@@ -212,25 +220,30 @@ export class DatasetPass {
     if (row === null) {
       const first = isLearned.indexOf(true, 1);
       const prompt = first > 0 ? `${first}` : `more than ${maxLength + 1}`;
-      this.drop(
-        line,
+      const error =
         first > 0 || isCut
-          ? `its prompt of ${prompt} tokens leaves no room for the answer in maxLength ${maxLength}`
-          : 'it has too few tokens to learn from',
-      );
+          ? new ExampleError(
+              `its prompt leaves no room for the answer in maxLength ${maxLength}`,
+              `; it has ${prompt} tokens`,
+            )
+          : new ExampleError('it has too few tokens to learn from');
+      this.drop(line, error);
       return null;
     }
     this.report.used++;
     if (ids.length > maxLength + 1) {
       const count = isCut ? `more than ${maxLength + 1}` : `${ids.length}`;
-      addProblem(this.report, line, 'cut', `it has ${count} tokens; maxLength is ${maxLength}`);
+      const what = `it does not fit in maxLength ${maxLength}`;
+      addProblem(this.report, line, 'cut', new ExampleError(what, `; it has ${count} tokens`));
     }
     return row;
   }
 
-  private drop(line: number, reason: string): void {
-    if (this.options.invalid === 'throw') throw new Error(`${this.owner}: line ${line}: ${reason}`);
-    addProblem(this.report, line, 'dropped', reason);
+  private drop(line: number, error: Error): void {
+    if (this.options.invalid === 'throw') {
+      throw new Error(`${this.owner}: line ${line}: ${error.message}`, {cause: error});
+    }
+    addProblem(this.report, line, 'dropped', error);
     const {used, dropped} = this.report;
     if (used === 0 && dropped === MAX_UNUSABLE) throw this.nothingUsed();
   }
@@ -238,16 +251,13 @@ export class DatasetPass {
   private nothingUsed(): Error {
     const {dropped, problems} = this.report;
     if (dropped === 0) return new Error(`${this.owner} has no examples`);
-    const first = [...problems]
-      .sort((a, b) => a.line - b.line)
-      .slice(0, 3)
-      .map(({line, reason}) => `line ${line}: ${cut(reason)}`)
-      .join('; ');
     const what =
       dropped === MAX_UNUSABLE
         ? `: none of ${dropped} examples can be used, and no more were tried`
-        : ` has no example that can be used; ${dropped} ${dropped === 1 ? 'was' : 'were'} dropped`;
-    return new Error(`${this.owner}${what}: ${first}` + (dropped > 3 ? '; …' : ''));
+        : ' has no example that can be used';
+    const worst = worstFirst(problems).map(problemText);
+    const others = worst.length > SHOWN_PROBLEMS ? '; …' : '';
+    return new Error(`${this.owner}${what}: ${worst.slice(0, SHOWN_PROBLEMS).join('; ')}${others}`);
   }
 }
 

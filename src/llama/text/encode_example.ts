@@ -6,6 +6,7 @@ import {
   turnsByPrefixes,
   type RenderChat,
 } from './chat_turns';
+import {ExampleError} from './example_error';
 import type {Example} from './formats';
 import type {EncodeOptions, Tokenizer} from './tokenizer';
 
@@ -21,7 +22,7 @@ export interface EncodedExample {
 }
 
 /**
- * Tokenizes an example. Learned are the answer to an instruction, with the token that ends it; the
+ * Tokenizes an example. Learned are the answer to a prompt, with the token that ends it; the
  * assistant's turns of a chat; all of a text.
  *
  * @param learnPrompts Whether everything is learned whatever the format.
@@ -42,15 +43,34 @@ export function encodeExample(
       const {ids, isCut} = encodeEnded(tokenizer, example.text, max);
       return {ids, isLearned: ids.map(() => true), isCut};
     }
-    case 'alpaca': {
+    case 'prompt-completion': {
       const {prompt, answer} = example;
       const {ids, isCut} = encodeEnded(tokenizer, prompt + answer, max);
       const first = learnPrompts ? 0 : commonLength(ids, encodeStart(tokenizer, prompt, max).ids);
       return {ids, isLearned: ids.map((_, i) => i >= first), isCut};
     }
     case 'chat':
-      return encodeChat(example.messages, tokenizer, learnPrompts, max, longestByPrefixes);
+      return encodeChat(example, tokenizer, learnPrompts, max, longestByPrefixes);
   }
+}
+
+/**
+ * Throws if a token is outside of a model's vocabulary: not the example's fault, as dropping it would lose its tokens in every run.
+ *
+ * @param place What the message begins with: the file and the line.
+ */
+export function checkVocabulary(
+  place: string,
+  ids: readonly number[],
+  tokenizer: Tokenizer,
+  vocabSize: number,
+): void {
+  const outside = ids.find((id) => id >= vocabSize);
+  if (outside === undefined) return;
+  throw new Error(
+    `${place}: token ${outside} ('${tokenizer.decode([outside])}') is outside the model's vocabulary of ${vocabSize}; the tokenizer ` +
+      'belongs to another model',
+  );
 }
 
 type Encoded = Pick<EncodedExample, 'ids' | 'isCut'>;
@@ -94,7 +114,7 @@ const LONGEST_BY_PREFIXES = 1_000_000;
  * the turn.
  */
 function encodeChat(
-  messages: Extract<Example, {format: 'chat'}>['messages'],
+  {messages, from: first = 0}: Extract<Example, {format: 'chat'}>,
   tokenizer: Tokenizer,
   learnPrompts: boolean,
   max: number,
@@ -107,9 +127,9 @@ function encodeChat(
   const whole = render(messages, false);
   const {ids, isCut} = encode(whole);
   if (learnPrompts) return {ids, isLearned: ids.map(() => true), isCut};
-  if (!messages.some(({role}) => role === 'assistant')) {
-    throw new Error("no message has the role 'assistant'");
-  }
+  const isAnswer = ({role}: {role: string}, turn: number): boolean =>
+    role === 'assistant' && turn >= first;
+  if (!messages.some(isAnswer)) throw new ExampleError("no message has the role 'assistant'");
   const isLong = messages.length * whole.length > longestByPrefixes;
   const [turnsOf, tokensOf] = isLong
     ? [turnsByNeighbours, tokensByNeighbours]
@@ -117,8 +137,8 @@ function encodeChat(
   const turns = turnsOf(messages, whole, render);
   const tokensUpTo = tokensOf(whole, ids, (text, needed) => encode(text, needed).ids);
   const isLearned = ids.map(() => false);
-  for (const [turn, {role}] of messages.entries()) {
-    if (role !== 'assistant') continue;
+  for (const [turn, message] of messages.entries()) {
+    if (!isAnswer(message, turn)) continue;
     const from = turn === 0 ? 0 : tokensUpTo(turns.start(turn));
     // turns that are cut off cost nothing
     if (from === ids.length) break;

@@ -1,4 +1,4 @@
-import {checkKnown} from '../../common/options';
+import {checkKnown, display} from '../../common/options';
 import {
   decodeUtf8,
   isObject,
@@ -9,6 +9,7 @@ import {
 } from '../../files/json';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
 import {openNamedSource, type SourceOptions} from '../files/named_source';
+import {TEMPLATE_FILE} from '../files/origin';
 import {checkTokenizerJson} from './check_tokenizer_json';
 import {areKnownPatterns} from './known_patterns';
 import {reasonOf} from './reason';
@@ -16,11 +17,13 @@ import {createTimeLimit} from './time_limit';
 import {createTokenizer, NAMED_TOKENS, type Tokenizer, type TokenizerConfig} from './tokenizer';
 
 /** Options of `loadTokenizer`. */
-export type LoadTokenizerOptions = SourceOptions;
+export interface LoadTokenizerOptions extends SourceOptions {
+  /** A chat template, in Jinja, in the place of that of the files; default: theirs. */
+  chatTemplate?: string | undefined;
+}
 
 const OWNER = 'loadTokenizer';
 const CONFIG_FILE = 'tokenizer_config.json';
-const TEMPLATE_FILE = 'chat_template.jinja';
 
 /**
  * Reads a tokenizer of Hugging Face: `tokenizer.json`, and if they are there `tokenizer_config.json`
@@ -33,7 +36,11 @@ export async function loadTokenizer(
   source: ModelSource,
   options: LoadTokenizerOptions = {},
 ): Promise<Tokenizer> {
-  checkKnown(OWNER, options, ['request', 'onDownload']);
+  checkKnown(OWNER, options, ['request', 'onDownload', 'chatTemplate']);
+  const {chatTemplate: given} = options;
+  if (given !== undefined && typeof given !== 'string') {
+    throw new Error(`${OWNER}: chatTemplate must be a text; got ${display(given)}`);
+  }
   const files = await openNamedSource(OWNER, source, options);
 
   const json = await readJson(files, 'tokenizer.json');
@@ -44,10 +51,12 @@ export async function loadTokenizer(
     );
   }
   const config = readConfig((await readJson(files, CONFIG_FILE)) ?? {});
-  const templateFile = await readFile(files, TEMPLATE_FILE);
-  const template = templateFile
-    ? decodeUtf8(`${OWNER}: ${TEMPLATE_FILE}`, templateFile)
-    : defaultTemplate(config);
+  const templateFile = given === undefined ? await readFile(files, TEMPLATE_FILE) : null;
+  const template =
+    given ??
+    (templateFile
+      ? decodeUtf8(`${OWNER}: ${TEMPLATE_FILE}`, templateFile)
+      : defaultTemplate(config));
 
   // imported here, so that only programs that load a tokenizer load the libraries
   const [{createLibraryTokenizer}, {compileChatTemplate}, {checkPatterns}] = await Promise.all([

@@ -10,6 +10,7 @@ import {
   type TextBatch,
 } from './dataset_pass';
 import type {DatasetReport} from './dataset_report';
+import {fieldsText} from './formats';
 import type {Tokenizer} from './tokenizer';
 
 /** Where a dataset stands between two batches, as plain JSON. */
@@ -95,9 +96,10 @@ export class TextDataset implements AsyncIterable<TextBatch> {
 
   private settings(): Record<string, unknown> {
     const {format, maxLength, batchSize, packing, learnPrompts} = this.options;
+    const fields = this.options.fields && fieldsText(this.options.fields);
     const {shuffle, shuffleBuffer, seed} = this.options;
     const order = shuffle ? {seed, shuffleBuffer} : {};
-    return {format, maxLength, batchSize, packing, learnPrompts, shuffle, ...order};
+    return {format, fields, maxLength, batchSize, packing, learnPrompts, shuffle, ...order};
   }
 
   private async *batches(): AsyncGenerator<TextBatch, void> {
@@ -120,13 +122,13 @@ function plain(value: unknown): string {
 }
 
 /**
- * Examples of a `jsonl` file, or of a `json` file with an array, as batches of token ids and labels. The
- * file is read anew in each pass, some of it at a time, so it may be larger than memory.
+ * Examples of a `jsonl` file, of a `json` file with an array, of a `csv` or `tsv` file with a header, or of a plain text, as batches of
+ * token ids and labels. The file is read anew in each pass, some of it at a time, so it may be larger than memory.
  *
- * Its lines are `{text}`, `{instruction, input?, output}` (as Stanford Alpaca) or `{messages: [{role,
- * content}, …]}` (through the tokenizer's chat template). The end token follows each text and answer.
- * Only answers are learned, but all of a `{text}`. An example that cannot be used is dropped and listed with
- * its line in `dataset.report`.
+ * An example has `messages` or `conversations` (through the tokenizer's chat template), `instruction`, `input` and `output` (as Stanford
+ * Alpaca), a prompt and an answer (`prompt`, `question` or `instruction`; `completion`, `response`, `answer` or `output`; turns of a chat
+ * if there is a template), or `text`. A paragraph of a plain text, or a line if no line is blank, is such a `text`. The end token follows
+ * each text and answer. Only answers are learned, but all of a `text`. What cannot be used is dropped and counted in `dataset.report`.
  *
  * ```ts
  * const dataset = textDataset('train.jsonl', tokenizer, {maxLength: 256, batchSize: 8, config});

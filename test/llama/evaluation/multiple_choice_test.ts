@@ -225,12 +225,10 @@ describe('multipleChoice', () => {
     expect(await messageOf([question, {goal: 1}], {task: 'piqa'})).to.equal(
       "multipleChoice: the data: line 2: 'goal' must be a text",
     );
-    expect(await messageOf(['x'], {task: 'piqa'})).to.equal(
+    expect(await messageOf([['x']], {task: 'piqa'})).to.equal(
       'multipleChoice: the data: line 1: a question must be an object; got "x"',
     );
-    expect(await messageOf([], {task: 'piqa'})).to.equal(
-      'multipleChoice: the data has no questions',
-    );
+    expect(await messageOf([], {task: 'piqa'})).to.equal('multipleChoice: the data is empty');
     const messageOfCsv = async (text: BlobPart, task: 'mmlu' | 'piqa' = 'mmlu') => {
       const file = new File([text], 'x_test.csv');
       return (await rejection(multipleChoice(model, tokenizer, file, {task}))).message;
@@ -242,14 +240,14 @@ describe('multipleChoice', () => {
       "multipleChoice: x_test.csv: line 3: the answer must be A, B, C or D; got 'answer'",
     );
     expect(await messageOfCsv('q,a,b,c,d,A\n"q,a,b,c,d,A\n')).to.equal(
-      'multipleChoice: x_test.csv: line 2: Quoted field unterminated',
+      'multipleChoice: x_test.csv: line 2: a quote is opened and never closed',
     );
     expect(await messageOfCsv('\n')).to.equal('multipleChoice: x_test.csv has no questions');
     expect(await messageOfCsv(Uint8Array.of(0xff))).to.equal(
-      'multipleChoice: x_test.csv: it is not UTF-8; save it as UTF-8',
+      'multipleChoice: x_test.csv: line 1: it is not UTF-8; save it as UTF-8',
     );
-    expect(await messageOfCsv('q,a,b,c,d,A', 'piqa')).to.equal(
-      'multipleChoice: x_test.csv: this task has no csv files; use a jsonl file',
+    expect(await messageOfCsv('goal,sol1,sol2,label\na,b,c,5', 'piqa')).to.equal(
+      'multipleChoice: x_test.csv: line 2: its answer is none of its 2 choices',
     );
     expect(await messageOf([question], {task: 'copa'})).to.include('task must be one of');
     expect(await messageOf([question], {task: 'piqa', batchSize: 0})).to.equal(

@@ -26,7 +26,11 @@ function chatOf(contents: readonly string[], hasSystem = false): ChatMessage[] {
 
 /** What the loss counts of an example, as text, one entry a run of tokens. */
 function learnedTexts(tokenizer: Tokenizer, value: unknown, learnPrompts = false): string[] {
-  const {ids, isLearned} = encodeExample(readExample(value, 'auto'), tokenizer, learnPrompts);
+  const {ids, isLearned} = encodeExample(
+    readExample(value, {format: 'auto'}),
+    tokenizer,
+    learnPrompts,
+  );
   const runs: number[][] = [];
   ids.forEach((id, i) => {
     if (!isLearned[i]) return;
@@ -60,10 +64,40 @@ describe('encodeExample', () => {
         const value = {instruction: 'name it', input: 'a tree', output: 'the tall tree'};
         expect(learnedTexts(tokenizer, value)).to.deep.equal([`the tall tree${end}`]);
         const prompt = tokenizer.decode(
-          encodeExample(readExample(value, 'alpaca'), tokenizer, false).ids,
+          encodeExample(readExample(value, {format: 'alpaca'}), tokenizer, false).ids,
           {skipSpecialTokens: true},
         );
         expect(prompt).to.match(/### Input:\na tree\n\n### Response:the tall tree$/);
+      });
+
+      it('learns the answer to a prompt, with a template as a turn and without one as a text', () => {
+        const value = {question: 'the small cat?', answer: 'sees the house'};
+        const asChat = encodeExample(
+          readExample(value, {format: 'auto', hasChatTemplate: true}),
+          tokenizer,
+          false,
+        );
+        expect(asChat).to.deep.equal(
+          encodeExample({format: 'chat', messages: conversation.slice(1, 3)}, tokenizer, false),
+        );
+        expect(learnedTexts(tokenizer, value)).to.deep.equal([`sees the house${end}`]);
+      });
+
+      it('learns of a chat no answer before the first that may be learned', () => {
+        const learned = (from: number): number =>
+          encodeExample(
+            {format: 'chat', messages: conversation, from},
+            tokenizer,
+            false,
+          ).isLearned.indexOf(true);
+        const [, , , , last] = conversation;
+        const before = tokenizer.applyChatTemplate(conversation.slice(0, 4), {
+          addGenerationPrompt: true,
+        });
+        expect(last!.role).to.equal('assistant');
+        expect(learned(0)).to.be.below(before.length - 1);
+        expect(learned(3)).to.be.within(before.length - 1, before.length);
+        expect(() => learned(5)).to.throw("no message has the role 'assistant'");
       });
 
       it('learns the turns of the assistant, as its template ends them', () => {
@@ -92,7 +126,7 @@ describe('encodeExample', () => {
           text.map((all): Example => ({format: 'text', text: all})),
           fc
             .tuple(text, text)
-            .map(([prompt, answer]): Example => ({format: 'alpaca', prompt, answer})),
+            .map(([prompt, answer]): Example => ({format: 'prompt-completion', prompt, answer})),
           fc.array(text, {minLength: 2, maxLength: 8}).map((contents): Example => ({
             format: 'chat',
             messages: contents.map((content, i) => ({
@@ -129,7 +163,7 @@ describe('encodeExample', () => {
         }));
         for (const example of [
           {format: 'text', text: long},
-          {format: 'alpaca', prompt: long, answer: long},
+          {format: 'prompt-completion', prompt: long, answer: long},
           {format: 'chat', messages},
         ] as const) {
           const {ids, isCut} = encodeExample(example, counted, false, 512);

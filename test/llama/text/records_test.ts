@@ -2,11 +2,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {readRecords} from '../../../src/llama/text/records';
 import {rejection} from '../../support/rejection';
-
-async function* inChunks(text: string, size: number): AsyncGenerator<Uint8Array> {
-  const bytes = new TextEncoder().encode(text);
-  for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size);
-}
+import {inChunks} from './chunks';
 
 /** The records of a file, as `[line, text]`. */
 async function recordsOf(text: string, chunk = 7): Promise<Array<[number, string]>> {
@@ -40,10 +36,12 @@ describe('readRecords', () => {
     }
   });
 
-  it('gives nothing of an empty file, a blank one and an empty array', async () => {
-    for (const text of ['', '\ufeff', ' \n\r\n', '[]', ' [ \n ] ']) {
+  it('gives nothing of an empty array, and refuses an empty file', async () => {
+    for (const text of ['[]', ' [ \n ] ']) {
       expect(await recordsOf(text), JSON.stringify(text)).to.deep.equal([]);
     }
+    for (const text of ['', '\ufeff', ' \n\r\n'])
+      expect((await rejection(recordsOf(text))).message).to.equal('test is empty');
   });
 
   it('gives what stands between two commas even if that is nothing', async () => {
@@ -68,9 +66,9 @@ describe('readRecords', () => {
           const expected = JSON.parse(JSON.stringify(all)) as unknown;
           expect(await parse(JSON.stringify(all, null, indent))).to.deep.equal(expected);
           // a first line that is an array would be a file that is one
-          const lines = all.map((value) => `${JSON.stringify({value})}\n`).join('');
-          const wrapped = (expected as unknown[]).map((value) => ({value}));
-          expect(await parse(lines)).to.deep.equal(wrapped);
+          const lines = all.map((text) => `${JSON.stringify({text})}\n`).join('');
+          const wrapped = (expected as unknown[]).map((text) => ({text}));
+          if (all.length > 0) expect(await parse(lines)).to.deep.equal(wrapped);
         },
       ),
     );

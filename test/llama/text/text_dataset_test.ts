@@ -23,6 +23,8 @@ import {
   type TextDatasetState,
   type Tokenizer,
 } from '../../../src/llama';
+import {problemText, worstFirst} from '../../../src/llama/text/dataset_report';
+import type {FieldNames} from '../../../src/llama/text/formats';
 import {rejection} from '../../support/rejection';
 import {FileServer} from '../../files/file_server';
 import {tokenizerFolder} from './tokenizers';
@@ -146,17 +148,96 @@ describe('textDataset', () => {
     ]);
     const {used, cut, dropped, problems} = dataset.report;
     expect({used, cut, dropped}).to.deep.equal({used: 3, cut: 1, dropped: 5});
-    const named = problems.map(({line, kind, reason}) => `${line} ${kind} ${reason}`);
+    const named = problems.map(({line, kind, example}) => `${line} ${kind} ${example}`);
     const expected = [
       /^2 dropped it is not JSON: /,
       /^4 dropped 'text' must be a text; got 5$/,
-      /^5 dropped its prompt of \d+ tokens leaves no room for the answer in maxLength 32$/,
-      /^6 cut it has \d+ tokens; maxLength is 32$/,
+      /^5 dropped its prompt leaves no room for the answer in maxLength 32; it has \d+ tokens$/,
+      /^6 cut it does not fit in maxLength 32; it has \d+ tokens$/,
       /^7 dropped no message has the role 'assistant'$/,
       /^9 dropped it is not UTF-8; save it as UTF-8$/,
     ];
     expect(named).to.have.length(expected.length);
     expected.forEach((pattern, i) => expect(named[i]).to.match(pattern));
+  });
+
+  it('counts problems by kind, with the first line of each whatever the order', async () => {
+    const lines = [
+      {text: 'the cat'},
+      {text: 1},
+      {answer: 'x'},
+      {text: 2},
+      {text: 'the small cat '.repeat(9)},
+      {text: 3},
+      {text: 'the tall tree '.repeat(9)},
+    ];
+    for (const seed of [1, 2, 3]) {
+      const dataset = textDataset(bytesOf(lines), tokenizer, {maxLength: 32, seed});
+      await pass(dataset);
+      const {problems} = dataset.report;
+      expect(
+        worstFirst(problems).map(({example, reason, ...counts}) => ({...counts, reason})),
+      ).to.deep.equal([
+        {kind: 'dropped', count: 3, line: 2, reason: "'text' must be a text"},
+        {kind: 'dropped', count: 1, line: 3, reason: problems.find(({line}) => line === 3)!.reason},
+        {kind: 'cut', count: 2, line: 5, reason: 'it does not fit in maxLength 32'},
+      ]);
+      expect(problemText(worstFirst(problems)[0]!)).to.equal(
+        "3 dropped, the first in line 2: 'text' must be a text; got 1",
+      );
+    }
+  });
+
+  it('makes the same rows of a table, of a list, of ShareGPT and of chats', async () => {
+    const turns = [
+      ['What is "2, 3"?', 'the cat,\nand "it"'],
+      ['the house', 'the small tree 😀'],
+    ] as const;
+    const rows = [['question', 'answer'], ...turns];
+    const csv = (delimiter: string): string =>
+      rows
+        .map((row) => row.map((field) => `"${field.replaceAll('"', '""')}"`).join(delimiter))
+        .join('\r\n');
+    const value = (from: string, value: string) => ({from, value});
+    const forms: Array<string | readonly unknown[]> = [
+      turns.map(([user, assistant]) => ({
+        messages: [
+          {role: 'user', content: user},
+          {role: 'assistant', content: assistant},
+        ],
+      })),
+      turns.map(([human, gpt]) => ({
+        conversations: [value('human', human), value('gpt', gpt)],
+      })),
+      turns.map(([prompt, completion]) => ({prompt, completion})),
+      turns.map(([prompt, response]) => ({prompt, response})),
+      turns.map(([instruction, response]) => ({instruction, response, context: ''})),
+      csv(','),
+      csv('\t'),
+      csv(';'),
+      JSON.stringify(turns.map(([question, answer]) => ({question, answer}))),
+    ];
+    const rowsOf = async (form: string | readonly unknown[], fields?: FieldNames) => {
+      const bytes = typeof form === 'string' ? new TextEncoder().encode(form) : bytesOf(form);
+      const options = {shuffle: false, maxLength: 64, ...(fields && {fields})};
+      const dataset = textDataset(bytes, tokenizer, options);
+      const batches = await pass(dataset);
+      expect(dataset.report.problems).to.deep.equal([]);
+      return batches;
+    };
+    const [chats, ...others] = await Promise.all(forms.map((form) => rowsOf(form)));
+    others.forEach((other, i) => expect(other, String(i + 1)).to.deep.equal(chats));
+    const named = csv(',').replace('"question","answer"', '"frage","antwort"');
+    expect(await rowsOf(named, {prompt: 'frage', answer: 'antwort'})).to.deep.equal(chats);
+  });
+
+  it('learns all of the paragraphs of a text', async () => {
+    const data = new TextEncoder().encode('the cat\nsat\n\nthe house\n');
+    const texts = await textsOf(textDataset(data, tokenizer, {shuffle: false}));
+    expect(texts.map((text) => text.replace('<|im_end|>', ''))).to.deep.equal([
+      ' cat\nsat',
+      ' house',
+    ]);
   });
 
   it('throws at what it would drop, if it is told to', async () => {
@@ -170,11 +251,16 @@ describe('textDataset', () => {
   it('throws where nothing can be used', async () => {
     const messageOf = async (data: Uint8Array) =>
       (await rejection(pass(textDataset(data, tokenizer)))).message;
-    expect(await messageOf(new Uint8Array())).to.equal('textDataset: the data has no examples');
-    expect(await messageOf(bytesOf([{text: 1}, {text: 2}, {text: 3}, {text: 4}]))).to.match(
-      /^textDataset: the data has no example that can be used; 4 were dropped: line 1: .*; line 2: .*; line 3: .*; …$/,
+    expect(await messageOf(new Uint8Array())).to.equal('textDataset: the data is empty');
+    expect(await messageOf(new TextEncoder().encode('[]'))).to.equal(
+      'textDataset: the data has no examples',
     );
-    expect(await messageOf(bytesOf([{text: 1}]))).to.match(/; 1 was dropped: line 1: /);
+    expect(await messageOf(bytesOf([{text: 1}, {text: 2}, {text: 3}, {text: 4}]))).to.match(
+      /^textDataset: the data has no example that can be used: 4 dropped, the first in line 1: 'text' must be a text; got 1$/,
+    );
+    expect(await messageOf(bytesOf([{text: 1}, {a: 1}, {b: 1}, {text: ''}, []]))).to.match(
+      /: 2 dropped, the first in line 2: .*; 1 dropped, in line 1: .*; 1 dropped, in line 4: 'text' is empty; …$/,
+    );
   });
 
   it('gives up after 10,000 examples none of which can be used, and not if there was one', async () => {
@@ -191,7 +277,7 @@ describe('textDataset', () => {
     const refused = Array<unknown>(10_002).fill(chat);
     const lost = await rejection(pass(textDataset(bytesOf(refused), counting)));
     expect(lost.message).to.match(
-      /^textDataset: the data: none of 10000 examples can be used, and no more were tried: line \d+: the template does not/,
+      /^textDataset: the data: none of 10000 examples can be used, and no more were tried: 10000 dropped, the first in line 1: the template does not/,
     );
     expect(tokenized).to.equal(10_000);
 
@@ -237,7 +323,12 @@ describe('textDataset', () => {
     [{batchSize: 1.5}, 'batchSize must be an integer >= 1; got 1.5'],
     [{seed: -1}, 'seed must be an integer >= 0 and <= 4294967295; got -1'],
     [{shuffleBuffer: 0}, 'shuffleBuffer must be an integer >= 1; got 0'],
-    [{format: 'csv'}, "format must be one of 'auto', 'text', 'alpaca', 'chat'; got 'csv'"],
+    [
+      {format: 'csv'},
+      "format must be one of 'auto', 'text', 'alpaca', 'prompt-completion', 'chat'; got 'csv'",
+    ],
+    [{fields: {prompt: 'a'}}, 'fields must name either text, or messages, or prompt and answer'],
+    [{fields: {text: 'a'}, format: 'text'}, "fields say the format; leave format 'text' out"],
     [{invalid: 'skip'}, "invalid must be one of 'drop', 'throw'; got 'skip'"],
     [{packing: 1}, 'packing must be true or false; got 1'],
     [{select: 5}, "select must be a function of an example's place in the file"],
@@ -342,7 +433,10 @@ describe('textDataset', () => {
         [{rest: {...rest, ids: [1]}}, /rest must be \{ids, labels\}, as many labels as tokens/],
         [{rest: {ids: [4e9], labels: [-100]}}, /rest must be .* from 0 to 2147483647/],
         [{report: {...report, isComplete: true}}, /report must be that of a pass that goes on/],
-        [{report: {...report, problems: [null]}}, /report must be .* \{line, kind, reason\}; got/],
+        [
+          {report: {...report, problems: [null]}},
+          /report must be .* \{kind, reason, count, line, example\}; got/,
+        ],
         [{report: {...report, used: '1'}}, /report\.used must be an integer .*; got '1'/],
       ] as const) {
         const wrong = {...state, ...changes} as unknown as TextDatasetState;

@@ -1,0 +1,36 @@
+import {expect} from 'chai';
+import {readRecords} from '../../../src/llama/text/records';
+import {inChunks} from './chunks';
+
+async function textsOf(text: string, chunk = 5): Promise<Array<[number, string]>> {
+  const texts: Array<[number, string]> = [];
+  for await (const {line, bytes} of readRecords('file', inChunks(text, chunk))) {
+    const fields = JSON.parse(new TextDecoder().decode(bytes)) as {text: string};
+    texts.push([line, fields.text]);
+  }
+  return texts;
+}
+
+describe('readRecords of a text', () => {
+  it('gives paragraphs, of whichever line breaks', async () => {
+    for (const end of ['\n', '\r\n', '\r']) {
+      const lines = ['', '  Call me', 'Ishmaël, 😀', ' \t', '', 'Some years', '', ''];
+      for (const chunk of [1, 5, 1000]) {
+        expect(await textsOf(`\ufeff${lines.join(end)}`, chunk), JSON.stringify(end)).to.deep.equal(
+          [
+            [2, '  Call me\nIshmaël, 😀'],
+            [6, 'Some years'],
+          ],
+        );
+      }
+    }
+  });
+
+  it('gives lines, if none is blank', async () => {
+    expect(await textsOf('One.\nTwo.\r\nThree')).to.deep.equal([
+      [1, 'One.'],
+      [2, 'Two.'],
+      [3, 'Three'],
+    ]);
+  });
+});
