@@ -5,7 +5,6 @@ import {engines, ownOptions, type Engine, type EstimateOptions} from '../memory/
 import {parseJsonObject, type JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';
-import {loraDefaults} from '../lora/lora_options';
 import type {ResolvedConfig} from '../llama/config';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {defineCommand, type Context} from './command';
@@ -13,7 +12,8 @@ import {locate} from './model_options';
 import {dataOptions} from './data_options';
 import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
 import {finetuneOptions} from './finetune_options';
-import {flagsOf, MemoryFit, type Fit} from './memory_fit';
+import {rankOf} from './lora_method';
+import {flagsOf, MemoryFit, type Largest} from './memory_fit';
 import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import {
   choice,
@@ -22,7 +22,6 @@ import {
   modelSource,
   number,
   required,
-  type Given,
   type OptionDescription,
   type SettingsOf,
 } from './options';
@@ -41,7 +40,7 @@ const size: OptionDescription<number | string | undefined> = {
   check(owner, name, value) {
     if (bytesIn(value) > 0) return;
     throw new Error(
-      `${owner}: ${name} must be a size, such as 4GB, 800MB or 4GiB; got ${String(value)}`,
+      `${owner}: ${name} must be a size with its unit, such as 4GB, 800MB or 4GiB; got ${String(value)}`,
     );
   },
 };
@@ -100,15 +99,16 @@ export const estimate = defineCommand({
   ],
   options,
   meaningless,
-  async run(settings, context) {
+  async run(all, context) {
+    const settings = {...all, rank: rankOf(all, context.given)};
     const config = await readConfig(settings, context);
     const described = asUsage(() => readConfigJson(settings.model, config));
-    const estimated = optionsOf(settings, described, context.given);
+    const estimated = optionsOf(settings, described);
     const result = asUsage(() => estimateMemory(config, estimated));
     print(settings, estimated, result, context);
     const answered =
       settings.engine === 'tfjs'
-        ? await answer(settings, {config, described, estimated, total: result.total}, context)
+        ? await answer(settings, {config, described, total: result.total}, context)
         : {};
     const adapterLimits =
       settings.backend === 'webgpu' ? await checkAdapter(config, estimated, context) : {};
@@ -127,7 +127,9 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
   const byMethod = `--method ${method}`;
   const byEngine = `--engine ${engine}`;
   const onlyTfjs: Array<keyof Settings> = [
-    ...ownOptions.tfjs.map((name) => (name === 'dropout' ? 'loraDropout' : name)),
+    ...ownOptions.tfjs.flatMap((name) =>
+      name === 'headInLoss' ? [] : [name === 'dropout' ? ('loraDropout' as const) : name],
+    ),
     'budget',
   ];
   return {
@@ -150,11 +152,10 @@ async function readConfig({model}: Settings, context: Context): Promise<JsonObje
   return readModelConfig('estimate', source);
 }
 
-function optionsOf(settings: Settings, config: ResolvedConfig, given: Given): SizedOptions {
-  const rank = settings.method === 'lora' && !given.has('rank') ? loraDefaults.rank : settings.rank;
-  const all = estimateOptionsOf({...settings, rank}, config);
+function optionsOf(settings: Settings, config: ResolvedConfig): SizedOptions {
+  const all = estimateOptionsOf(settings, config);
   if (settings.engine === 'tfjs') return {...all, countedLabels: settings.countedLabels};
-  const {method, batchSize, maxLength, gamma} = all;
+  const {method, batchSize, maxLength, gamma, rank} = all;
   return {
     ...{method, batchSize, maxLength, rank, engine: 'torch'},
     ...(gamma !== undefined && {gamma}),
@@ -182,19 +183,18 @@ function print(
   console.print(table.toString());
 }
 
-/** The model's configuration, as JSON and as read; the options of the estimate; and `total`, the bytes of its tensors. */
+/** The model's configuration, as JSON and as read; and `total`, the bytes of the training's tensors. */
 interface Estimated {
   config: JsonObject;
   described: ResolvedConfig;
-  estimated: SizedOptions;
   total: number;
 }
 
 /** What fits into the budget, or into the memory that there is; printed. */
 async function answer(
   settings: Settings,
-  {config, described, estimated, total}: Estimated,
-  {console}: Context,
+  {config, described, total}: Estimated,
+  {console, given}: Context,
 ): Promise<object> {
   const {backend, budget} = settings;
   const limit = limitOf(backend, budget === undefined ? undefined : bytesIn(budget));
@@ -207,20 +207,38 @@ async function answer(
   };
   console.print(`${where[backend]} some ${bytesText(needed)}.`);
   if (!limit) return {needed};
-  const fits = (tensors: number): boolean => memoryFor(backend, tensors) <= limit.bytes;
-  const fit = new MemoryFit(config, estimated, described, hasRank(settings), fits);
-  const fitsAsGiven = await fit.fitsAsGiven();
-  const largest = await fit.largest();
-  const nearest = fitsAsGiven ? null : await fit.nearest();
+  const fit = new MemoryFit({
+    ...{config, described, settings, meaningless},
+    loraRank: rankOf({...settings, method: 'lora'}, given),
+    optionsOf: (changed) => optionsOf(changed, described),
+    fits: (tensors) => memoryFor(backend, tensors) <= limit.bytes,
+  });
+  const fits = await fit.fitsAsGiven();
   const room = `${limit.what} of ${bytesText(limit.bytes)}`;
-  if (fitsAsGiven) {
+  if (fits) {
+    const largest = await fit.largest();
     console.print(
       `That fits into ${room}. The largest that fit, each with all else as above: ${listOf(largest)}.`,
     );
-  } else if (nearest)
-    console.print(`That does not fit into ${room}; this does: ${flagsOf(nearest)}.`);
-  else console.print(`That does not fit into ${room}, nor with any gamma, rank or batch.`);
-  return {needed, limit: limit.bytes, fits: fitsAsGiven, largest, nearest};
+    return {needed, limit: limit.bytes, fits, largest, proposals: []};
+  }
+  const proposals = (await fit.proposals()).map(({change, tensors}) => ({
+    options: change,
+    needed: memoryFor(backend, tensors),
+  }));
+  if (proposals.length === 0) {
+    const {change, tensors} = await fit.smallest();
+    console.print(
+      `That does not fit into ${room}. The least is ${bytesText(memoryFor(backend, tensors))}, by ${flagsOf(change)}.`,
+    );
+  } else {
+    const each = proposals.length === 1 ? 'This' : 'Each of these';
+    console.print(`That does not fit into ${room}. ${each} would, with all else as above:`);
+    const table = newTable(['with', 'it takes'], [1]);
+    for (const {options, needed} of proposals) table.push([flagsOf(options), bytesText(needed)]);
+    console.print(table.toString());
+  }
+  return {needed, limit: limit.bytes, fits, largest: {}, proposals};
 }
 
 /** The budget, of which wasm cannot use more than its heap; without one, the memory that there is. */
@@ -254,7 +272,7 @@ async function checkAdapter(
   return {largestTensor: largest, largestBuffer: max, fitsAdapter: fits};
 }
 
-function listOf({gamma, rank, batchSize}: Fit): string {
+function listOf({gamma, rank, batchSize}: Largest): string {
   const named = {gamma, rank, 'batches of': batchSize};
   return Object.entries(named)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]))
@@ -262,7 +280,7 @@ function listOf({gamma, rank, batchSize}: Fit): string {
 }
 
 const UNITS: Readonly<Record<string, number>> = {
-  ...{'': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12},
+  ...{B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12},
   ...{KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40},
 };
 

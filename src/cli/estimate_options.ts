@@ -47,6 +47,7 @@ export function estimateOptionsOf(
   } = settings;
   return {
     ...{method, rank, batchSize, maxLength, backend, gradientCheckpointing, accumulate},
+    headInLoss: true, // as `finetune` loads its model
     ...(sampling && gamma !== null && {gamma}),
     ...(trainsRest(method) && {embedding}),
     ...((sampling !== null || lora) && {frozenDtype}),

@@ -2,7 +2,6 @@
 import {existsSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {saveLlama} from '../llama/index';
-import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {checkSampling, chooseSampling} from './block_sampling';
@@ -35,7 +34,7 @@ import {
   type OpenedModel,
 } from './model_options';
 import {isHubName, isThere} from './options';
-import {checkLora, optionsOfAdapter, targetsOfAdapter} from './lora_method';
+import {checkLora, optionsOfAdapter, rankOf, targetsOfAdapter} from './lora_method';
 import {checkMemory} from './memory_check';
 import {StoppedError} from './interruption';
 import type {BackendName} from './register_backend';
@@ -84,7 +83,7 @@ export const finetune = defineCommand({
       ...all,
       ...(all.resume !== undefined && {output: all.resume}),
       learningRate: all.learningRate ?? learningRates[method],
-      ...(method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
+      rank: rankOf({...all, method}, given),
       ...{model: located.source, ...own},
     };
     checkTogether(wanted, given);

@@ -2,7 +2,7 @@
 import {adaptableMatrices, sizesOfModel} from '../memory/estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
 import '../lora/index'; // which `paperMethod` has LoRA from
-import type {LoraOptions} from '../lora/lora_options';
+import {loraDefaults, type LoraOptions} from '../lora/lora_options';
 import {checkRank, targeted, targetModules} from '../lora/matrices';
 import type {FoundAdapter} from './adapter';
 import type {FinetuneSettings} from './finetune_options';
@@ -18,6 +18,14 @@ export function loraOptionsOf({
   seed,
 }: FinetuneSettings): LoraOptions {
   return {rank, alpha, dropout, targets: targetsIn(targets), seed};
+}
+
+/** The rank of a method, of which LoRA has another default than the optimizer. */
+export function rankOf(
+  {method, rank}: Pick<FinetuneSettings, 'method' | 'rank'>,
+  given: Given,
+): number {
+  return method === 'lora' && !given.has('rank') ? loraDefaults.rank : rank;
 }
 
 /** The targets in a list of them, as the command line has it. */

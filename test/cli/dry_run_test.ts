@@ -129,6 +129,7 @@ describe('tfjs-owlore finetune --dry-run', function () {
     const {total, weights} = estimateMemory(json, {
       ...{method: 'owlore', gamma: 1, rank: 4, batchSize: 4, maxLength: 32},
       ...{backend: defaultBackend as 'tensorflow', embedding: 'full', frozenDtype: 'F32'},
+      headInLoss: true,
     });
     expect(result.memory).to.include({total, weights});
     expect(result.disk.max).to.be.above(result.disk.min);

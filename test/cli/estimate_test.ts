@@ -12,6 +12,7 @@ import {flagsOf, MemoryFit} from '../../src/cli/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/memory/limit';
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {createModelFolder, type ModelFolder} from './model_folder';
+import {flagOf} from '../../src/cli/options';
 import {runCli} from './run_cli';
 
 /** `config.json` of SmolLM2-135M. */
@@ -35,7 +36,7 @@ interface Result {
   limit: number;
   fits: boolean;
   largest: object;
-  nearest: object | null;
+  proposals: Array<{options: object; needed: number}>;
 }
 
 describe('tfjs-owlore estimate', function () {
@@ -65,35 +66,52 @@ describe('tfjs-owlore estimate', function () {
     expect(stdout).to.match(/The process takes some \d+ MB\./);
     const {bytes} = await estimated('--model', join(folder.model, 'config.json'), ...own);
     const json = JSON.parse(readFileSync(join(folder.model, 'config.json'), 'utf8')) as object;
-    const same = estimateMemory(json, {gamma: 2, rank: 4, batchSize: 3, maxLength: 32});
+    const given = {gamma: 2, rank: 4, batchSize: 3, maxLength: 32};
+    const same = estimateMemory(json, {...given, headInLoss: true});
     expect(bytes).to.deep.equal(same);
   });
 
   it('answers what fits into a budget', async () => {
     const shape = ['--model', config, '--batch-size', '4', '--max-length', '128'];
     const enough = await estimated(...shape, '--budget', '4GB');
-    expect(enough).to.include({fits: true, nearest: null, limit: 4e9});
+    expect(enough).to.include({fits: true, limit: 4e9});
+    expect(enough.proposals).to.deep.equal([]);
     expect(enough.largest).to.include({gamma: 30, rank: 512});
     const between = await estimated(...shape, '--budget', '4GB', '--rank', '520');
     expect(between.largest).to.include({rank: 520});
     const little = await estimated(...shape, '--budget', '1.5 GB', '--embedding', 'frozen');
     expect(little).to.include({fits: true});
-    const none = await estimated(...shape, '--method', 'full', '--budget', '1GB');
-    expect(none).to.include({fits: false, nearest: null});
-    const nearest = await estimated(...shape, '--max-length', '4096', '--budget', '2100MB');
-    expect(nearest).to.include({fits: false});
-    const {batchSize, gamma} = nearest.nearest as {batchSize: number; gamma: number};
-    const fitting = ['--batch-size', String(batchSize), '--gamma', String(gamma)];
-    const again = await estimated(
-      '--model',
-      config,
-      '--max-length',
-      '4096',
-      '--budget',
-      '2100MB',
-      ...fitting,
+    const nothing = await estimated(...shape, '--method', 'full', '--budget', '500MB');
+    expect(nothing).to.deep.include({fits: false, proposals: []});
+  });
+
+  it('proposes what makes it fit, and that fits', async () => {
+    const given = ['--model', config, '--budget', '2GB'];
+    const {fits, proposals} = await estimated(...given);
+    expect(fits).to.equal(false);
+    expect(proposals.map(({options}) => options)).to.deep.equal([
+      {embedding: 'frozen', frozenDtype: 'BF16'},
+      {maxLength: 128},
+      {batchSize: 4},
+    ]);
+    const tight = await estimated(...given.slice(0, -1), '1.5GB');
+    expect(tight.proposals.map(({options}) => options)).to.deep.equal([
+      {embedding: 'frozen', frozenDtype: 'BF16', maxLength: 256},
+    ]);
+    for (const {options, needed} of [...proposals, ...tight.proposals]) {
+      const flags = flagsOf(options).split(' ');
+      const changed = Object.keys(options).map(flagOf);
+      const others = given.filter((_, i) => !changed.includes(given[i - (i % 2)]!));
+      const again = await estimated(...others, ...flags);
+      expect(again).to.deep.include({fits: true, needed, proposals: []});
+    }
+    const {stdout} = await runCli(['estimate', ...given]);
+    expect(stdout).to.include('Each of these would, with all else as above:\n');
+    expect(stdout).to.match(/│ --max-length 128 +│ +1\.\d\d GB │/);
+    const least = (await runCli(['estimate', ...given.slice(0, -1), '500MB'])).stdout;
+    expect(least).to.match(
+      /does not fit into the budget of 500 MB\. The least is 1\.\d\d GB, by --/,
     );
-    expect(again).to.include({fits: true});
   });
 
   it('takes a budget from a config file, as a size or in bytes', async () => {
@@ -101,10 +119,10 @@ describe('tfjs-owlore estimate', function () {
       const file = folder.write('options.json', JSON.stringify({model: config, budget}));
       expect((await estimated('--config', file)).limit).to.equal(1.5e9);
     }
-    for (const budget of ['lots', -1, true]) {
+    for (const budget of ['lots', '4', -1, true]) {
       const file = folder.write('options.json', JSON.stringify({model: config, budget}));
       const {code, stderr} = await runCli(['estimate', '--config', file]);
-      const message = `budget must be a size, such as 4GB, 800MB or 4GiB; got ${budget}`;
+      const message = `budget must be a size with its unit, such as 4GB, 800MB or 4GiB; got ${budget}`;
       expect([code, stderr]).to.deep.equal([2, `error: ${file}: ${message}\n`]);
     }
   });
@@ -135,11 +153,15 @@ describe('tfjs-owlore estimate', function () {
   for (const [args, message] of [
     [
       ['--budget', 'lots'],
-      'estimate: --budget must be a size, such as 4GB, 800MB or 4GiB; got lots',
+      'estimate: --budget must be a size with its unit, such as 4GB, 800MB or 4GiB; got lots',
+    ],
+    [
+      ['--budget', '4'],
+      'estimate: --budget must be a size with its unit, such as 4GB, 800MB or 4GiB; got 4',
     ],
     [
       ['--budget', '-1GB'],
-      'estimate: --budget must be a size, such as 4GB, 800MB or 4GiB; got -1GB',
+      'estimate: --budget must be a size with its unit, such as 4GB, 800MB or 4GiB; got -1GB',
     ],
     [['--gamma', '31'], 'estimate: --gamma must be a number > 0 and <= 30; got 31'],
     [['--method', 'full', '--gamma', '2'], '--gamma has no meaning with --method full'],
@@ -176,7 +198,10 @@ describe('MemoryFit', function () {
   this.timeout(120_000);
   const described = readConfigJson('test', smolLM2);
 
-  function fitOf(tensors: number, given: Partial<EstimatedSettings> = {}): MemoryFit {
+  function fitOf(
+    tensors: number,
+    given: Partial<EstimatedSettings> = {},
+  ): MemoryFit<EstimatedSettings> {
     const settings: EstimatedSettings = {
       ...{method: 'owlore', gamma: 5, rank: 128, batchSize: 16, maxLength: 512},
       ...{
@@ -188,14 +213,20 @@ describe('MemoryFit', function () {
       ...{accumulate: 1, update: 'galore', basis: 'randomized'},
       ...{targets: 'all-linear', loraDropout: 0},
     };
-    const options = estimateOptionsOf({...settings, ...given}, described);
-    return new MemoryFit(smolLM2, options, described, true, (bytes) => bytes <= tensors);
+    return new MemoryFit({
+      ...{config: smolLM2, described, settings: {...settings, ...given}},
+      optionsOf: (changed) => estimateOptionsOf(changed, described),
+      loraRank: 8,
+      meaningless: ({method}): Record<string, string> =>
+        method === 'lora' ? {gamma: '', embedding: ''} : {},
+      fits: (bytes) => bytes <= tensors,
+    });
   }
 
   function taken(options: object): number {
     const {total} = estimateMemory(smolLM2, {
       ...{gamma: 5, rank: 128, batchSize: 16, maxLength: 512, embedding: 'frozen'},
-      ...options,
+      ...{headInLoss: true, ...options},
     });
     return total;
   }
@@ -232,25 +263,61 @@ describe('MemoryFit', function () {
     expect(await rankOf({embedding: 'low-rank'})).to.equal(512);
   });
 
-  it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', async () => {
-    expect(await fitOf(1e9).nearest()).to.deep.equal({batchSize: 8});
+  it('names no largest rank where a rank projects nothing', async () => {
+    expect(await fitOf(Infinity, {rank: 600}).largest()).to.have.all.keys('gamma', 'batchSize');
+  });
+
+  it('proposes one change of each kind that is enough, the largest of its kind', async () => {
+    const proposals = await fitOf(1e9).proposals();
+    const changes = proposals.map(({change}) => change);
+    expect(changes).to.deep.include({batchSize: 8});
+    expect(changes).to.deep.include({maxLength: 256});
+    for (const {change, tensors} of proposals)
+      if (change.method === undefined) expect(tensors).to.equal(taken(change));
     expect(taken({batchSize: 8})).to.be.at.most(1e9);
     expect(taken({batchSize: 9})).to.be.greaterThan(1e9);
-    const room = taken({batchSize: 1, gamma: 3});
-    expect(await fitOf(room).nearest()).to.deep.equal({batchSize: 1, gamma: 3});
-    const less = taken({batchSize: 1, gamma: 1, rank: 16});
-    expect(await fitOf(less).nearest()).to.deep.equal({batchSize: 1, gamma: 1, rank: 16});
-    for (const next of [{rank: 32}, {batchSize: 2}])
-      expect(taken({batchSize: 1, gamma: 1, rank: 16, ...next})).to.be.greaterThan(less);
-    expect(await fitOf(100e6).nearest()).to.equal(null);
-    expect(flagsOf({batchSize: 1, gamma: 3})).to.equal('--gamma 3 --batch-size 1');
+    const all = {embedding: 'full', frozenDtype: 'F32', batchSize: 1} as const;
+    const room = taken({...all, gamma: 3});
+    const small = (await fitOf(room, all).proposals()).map(({change}) => change);
+    expect(small.slice(0, 3)).to.deep.equal([
+      {embedding: 'low-rank'},
+      {frozenDtype: 'BF16'},
+      {method: 'lora', rank: 8},
+    ]);
+    expect(small).to.deep.include({gamma: 3});
+  });
+
+  it('proposes several changes together where none is enough', async () => {
+    const room = taken({frozenDtype: 'BF16', maxLength: 128, gamma: 1, rank: 1, batchSize: 2});
+    const [proposal, ...others] = await fitOf(room).proposals();
+    expect(others).to.deep.equal([]);
+    const {change, tensors} = proposal!;
+    expect(change).to.include({
+      frozenDtype: 'BF16',
+      maxLength: 128,
+      gamma: 1,
+      rank: 1,
+      batchSize: 2,
+    });
+    expect(tensors).to.equal(room);
+    expect(await fitOf(100e6).proposals()).to.deep.equal([]);
+    const smallest = await fitOf(100e6).smallest();
+    expect(smallest.tensors).to.be.at.most(taken({...change, batchSize: 1}));
+    expect(flagsOf(smallest.change)).to.match(/^--.* --max-length 128 .*--batch-size 1$/);
   });
 });
 
 describe('a search for what fits', () => {
   it('leaves the event loop its turns, in which a signal ends the process', async () => {
     const options = {rank: 8, batchSize: 4, maxLength: 512};
-    const fit = new MemoryFit(smolLM2, options, {numHiddenLayers: 30}, true, () => true);
+    const fit = new MemoryFit({
+      ...{config: smolLM2, described: readConfigJson('test', smolLM2)},
+      settings: {method: 'owlore', ...options} as EstimatedSettings,
+      optionsOf: () => options,
+      loraRank: 8,
+      meaningless: () => ({}),
+      fits: () => true,
+    });
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
     await fit.largest();
@@ -261,7 +328,7 @@ describe('a search for what fits', () => {
 
 describe('largestTensor', () => {
   it('is the embedding, packed where a method does not train it', () => {
-    const given = {batchSize: 1, maxLength: 8};
+    const given = {batchSize: 1, maxLength: 8, headInLoss: true};
     const embedding = 49152 * 576;
     expect(largestTensor(smolLM2, given)).to.equal(4 * embedding);
     expect(largestTensor(smolLM2, {...given, frozenDtype: 'BF16'})).to.equal(4 * embedding);

@@ -24,7 +24,7 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
     const {code, stderr} = await runCli([...args, ...own]);
     expect(code).to.equal(2);
     expect(stderr).to.match(
-      /finetune: this run cannot fit: a step takes some [\d.]+ GB of tensors, and wasm's largest heap is 4.29 GB; --batch-size \d+ fits, or go on with --force/,
+      /finetune: this run cannot fit: a step takes some [\d.]+ GB of tensors, and wasm's largest heap is 4.29 GB; --max-length 16, or --batch-size \d+ fits, or go on with --force/,
     );
     expect(existsSync(output)).to.equal(false);
   });
@@ -80,13 +80,13 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
       (error: unknown) => (error as Error).message,
     );
     expect(refused).to.match(
-      /^finetune: this run cannot fit: .*, and the limit is 1 kB; no gamma, rank/,
+      /^finetune: this run cannot fit: .*, and the limit is 1 kB; even --.* --batch-size 1 does not fit, or go on with --force$/,
     );
     expect(notes).to.deep.equal([]);
     await checkMemory({...settings, force: true}, opened, context, limit);
     expect(notes).to.have.length(1);
     expect(notes[0]).to.match(
-      /^a step takes some .*: it may not fit; no gamma, rank or batch fits/,
+      /^a step takes some .*: it may not fit; even .* --batch-size 1 does not fit$/,
     );
     await checkMemory(settings, opened, context, {...limit, bytes: 4e9});
     // one that goes on keeps its batch

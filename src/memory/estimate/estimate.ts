@@ -53,7 +53,7 @@ export function estimateMemory(
   configOrModel: object | tfl.LayersModel,
   options: EstimateOptions = {},
 ): MemoryEstimate {
-  const sizes = sizesOfModel(owner, configOrModel);
+  const sizes = sizesOfModel(owner, configOrModel, options.headInLoss);
   if (!sizes) return withTotal(anyModelMemory(owner, configOrModel as tfl.LayersModel, options));
   const resolved = resolvedFor(sizes, options);
   return withTotal(
@@ -67,7 +67,7 @@ export function estimateMemory(
  * @param configOrModel As of `estimateMemory`, whose errors it throws.
  */
 export function largestTensor(configOrModel: object, options: EstimateOptions): number {
-  const sizes = sizesOfModel(owner, configOrModel)!;
+  const sizes = sizesOfModel(owner, configOrModel, options.headInLoss)!;
   return measured(sizes, resolvedFor(sizes, options)).largest;
 }
 

@@ -54,6 +54,11 @@ export interface EstimateOptions {
   gradientCheckpointing?: GradientCheckpointing;
   /** Of this library, with a method that trains them: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
   embedding?: EmbeddingMode;
+  /**
+   * Of this library: whether the loss applies the head, as the option of `loadLlama`; of a model that is passed it is known. Default
+   * false, or what the options of `createLlama` say.
+   */
+  headInLoss?: boolean;
   /** Of this library: how matrices are kept that do not train, as the option of `loadLlama`. Default `'F32'`. */
   frozenDtype?: 'F32' | 'BF16';
   /** Of this library: batches whose gradients make a step. Default 1. */
@@ -89,6 +94,7 @@ const defaults = {
   backend: 'tensorflow',
   gradientCheckpointing: owloreDefaults.gradientCheckpointing,
   embedding: 'full',
+  headInLoss: false,
   frozenDtype: 'F32',
   accumulate: owloreDefaults.accumulate,
   update: owloreDefaults.update,
@@ -102,8 +108,9 @@ const defaults = {
 /** Options that only one of the engines has. */
 export const ownOptions = {
   tfjs: [
-    ...(['backend', 'gradientCheckpointing', 'embedding', 'frozenDtype', 'accumulate'] as const),
-    ...(['update', 'basis', 'targets', 'dropout', 'countedLabels'] as const),
+    ...(['backend', 'gradientCheckpointing', 'embedding', 'headInLoss'] as const),
+    ...(['frozenDtype', 'accumulate', 'update', 'basis'] as const),
+    ...(['targets', 'dropout', 'countedLabels'] as const),
   ],
   torch: ['dtype'],
 } satisfies Record<Engine, ReadonlyArray<keyof EstimateOptions>>;

@@ -15,7 +15,7 @@ import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../../llama/
 import {readConfigJson} from '../../llama/files/config_json';
 import {configOfModel} from '../../llama/files/model_config';
 import {isModel} from '../../tfjs/layer_tree';
-import {display} from '../../common/options';
+import {checkFlag, display} from '../../common/options';
 
 export type Shape = readonly number[];
 
@@ -48,9 +48,24 @@ export function adaptableMatrices({
   );
 }
 
-/** Of a `config.json`, of the options of `createLlama`, or of a model; null of one that is not LLaMA-style. */
-export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes | null {
+/**
+ * Of a `config.json`, of the options of `createLlama`, or of a model; null of one that is not LLaMA-style.
+ *
+ * @param headInLoss Whether the loss applies the head. A model knows it, and options of `createLlama` may say it.
+ * @throws Error that names the key of the config; of a model, if `headInLoss` is given.
+ */
+export function sizesOfModel(
+  owner: string,
+  configOrModel: unknown,
+  headInLoss?: boolean,
+): ModelSizes | null {
+  if (headInLoss !== undefined) checkFlag(owner, 'headInLoss', headInLoss);
   if (isLayersModel(configOrModel)) {
+    if (headInLoss !== undefined) {
+      throw new Error(
+        `${owner}: headInLoss has no meaning with a model, which was made with it or without; leave it out`,
+      );
+    }
     const isLlama = configOrModel.layers.some((layer) => layer instanceof LlamaBlock);
     return isLlama ? sizesOfConfig(configOfModel(owner, configOrModel)) : null;
   }
@@ -64,8 +79,7 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
     'vocabSize' in configOrModel
       ? resolveConfig(configOrModel as unknown as LlamaConfig)
       : readConfigJson(owner, configOrModel);
-  // finetune applies the head in the loss
-  return sizesOfConfig({...config, headInLoss: true});
+  return sizesOfConfig({...config, ...(headInLoss !== undefined && {headInLoss})});
 }
 
 function isLayersModel(value: unknown): value is tfl.LayersModel {

@@ -189,7 +189,7 @@ describeBackends('estimateMemory', function (backend) {
     const gamma = sampling ? {gamma: method === 'badam' ? 1 : 2} : {};
     const given = {...usual, ...options, ...gamma, rank, ...estimated};
     const estimate = estimateMemory(model, given);
-    if (headInLoss && architecture === 'llama') {
+    if (architecture === 'llama') {
       const modelConfig = {
         ...config,
         num_hidden_layers: blocks,
@@ -197,7 +197,7 @@ describeBackends('estimateMemory', function (backend) {
         vocab_size: vocabSize,
         tie_word_embeddings: isTied,
       };
-      const byConfig = estimateMemory(modelConfig, given);
+      const byConfig = estimateMemory(modelConfig, {...given, headInLoss});
       expect(byConfig, 'of the config').to.deep.equal(estimate);
     }
     // a model is packed when it is there
@@ -436,6 +436,15 @@ describe('estimateMemory', () => {
     expect(estimateMemory(createLlamaConfig, options)).to.deep.equal(
       estimateMemory(config, options),
     );
+    const inLoss = estimateMemory(config, {...options, headInLoss: true});
+    expect(inLoss).not.to.deep.equal(estimateMemory(config, options));
+    const own = {...createLlamaConfig, headInLoss: true};
+    expect(estimateMemory(own, options)).to.deep.equal(inLoss);
+    const model = createLlama(createLlamaConfig);
+    expect(() => estimateMemory(model, {headInLoss: true})).to.throw(
+      'estimateMemory: headInLoss has no meaning with a model, which was made with it or without; leave it out',
+    );
+    model.dispose();
     expect(() => estimateMemory({vocabSize: 1})).to.throw('hiddenSize');
   });
 
