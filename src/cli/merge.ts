@@ -61,8 +61,10 @@ export const merge = defineCommand({
     try {
       const own = located.adapter.source;
       const base = hubName ?? fileNameOf(resolve(located.source));
+      const put = isHubName(own) ? own : fileNameOf(resolve(own));
       const card = {
-        description: `${base} with the LoRA adapter ${isHubName(own) ? own : fileNameOf(resolve(own))} in its weights, put there by tfjs-owlore.`,
+        title: `${fileNameOf(base)} with the adapter ${fileNameOf(put)}`,
+        description: `${base} with the LoRA adapter ${put} in its weights, put there by tfjs-owlore.`,
         tags: ['lora'],
       };
       await saveLlama(model, output, {dtype, card}).catch((error: unknown) => {

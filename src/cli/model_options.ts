@@ -32,11 +32,11 @@ import {writingOrder, type Writing} from './writing_backend';
 export const modelOptions = group('Model', {
   model: required(
     modelSource(
-      "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision; or a GGUF file or its URL",
+      "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision; a GGUF file or its URL; or an adapter that names its model",
     ),
   ),
   adapter: adapterSource(
-    'a LoRA adapter of peft for the model: its folder, or its name on the Hub; given as --model, it brings the model that it names',
+    'a LoRA adapter of peft for the model: its folder, or its name on the Hub',
   ),
   chatTemplate: file(
     'a chat template, in Jinja, in the place of that of the model: for one that has none',

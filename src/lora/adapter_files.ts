@@ -157,14 +157,15 @@ export async function readAdapterConfig(
 
 /** @throws Error if a file is missing or damaged, or if the adapters are of a kind that LoRA's own are not (named key). */
 export async function readAdapters(owner: string, files: FileSource): Promise<AdapterFiles> {
-  const lacks = (path: string): Error =>
-    new Error(`${owner}: ${files.name} has no ${path}, so it is no adapter of peft`);
+  const lacks = (path: string, so: string): Error =>
+    new Error(`${owner}: ${files.name} has no ${path}${so}`);
   const config = await readAdapterConfig(owner, files);
-  if (!config) throw lacks(ADAPTER_CONFIG);
+  if (!config) throw lacks(ADAPTER_CONFIG, ', so it is no adapter of peft');
   const options = optionsOf(owner, config);
   resolveLoraOptions(`${owner}: ${ADAPTER_CONFIG}`, options);
   const bytes = await readWhole(owner, files, WEIGHTS, MAX_BYTES);
-  if (!bytes) throw lacks(WEIGHTS);
+  if (!bytes)
+    throw lacks(WEIGHTS, '; of an adapter_model.bin, a pickle, make one with a newer peft');
   const {tensors: stored} = parsed(owner, bytes);
   const tensors: AdapterFiles['tensors'] = new Map();
   const found = new Map<string, Partial<Record<'A' | 'B', HostTensor>>>();

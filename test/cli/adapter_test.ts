@@ -169,7 +169,10 @@ describe('adapters on the command line', function () {
             readFileSync(join(folder.model, name)),
           );
         const card = readFileSync(join(output, 'README.md'), 'utf8');
-        expect(card).to.include('model with the LoRA adapter adapter in its weights');
+        expect(card).to.include('# model with the adapter adapter\n');
+        expect(card).to.include(
+          '\nmodel with the LoRA adapter adapter in its weights, put there by',
+        );
         expect(card).not.to.include(folder.path);
         // which is a model like any other
         await done('generate', '--model', output, '--prompt', 'the cat', '--max-new-tokens', '2');

@@ -823,7 +823,7 @@ describe('applyLora', () => {
         ],
         [withConfig({use_rslora: 'yes'}), /use_rslora: "yes", which this library does not compute/],
         [withConfig({r: 0}), /^loadLora: adapter_config.json: rank must be an integer >= 1; got 0/],
-        [without, /has no adapter_model.safetensors, so it is no adapter of peft/],
+        [without, /has no adapter_model.safetensors; of an adapter_model.bin, a pickle, make one/],
         [damaged, /^loadLora: adapter_model.safetensors: .*(ends|beyond|bytes)/],
         [new Map([['model.safetensors', new Uint8Array(4)]]), /has no adapter_config.json/],
       ] as const) {
