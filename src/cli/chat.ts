@@ -2,9 +2,9 @@
 import {ChatInput} from './chat_input';
 import {defineCommand, type Context} from './command';
 import {Conversation, type Answer} from './conversation';
-import {loadModel, openModel, writerOptions} from './model_options';
+import {loadModel, openModel, openRecommended, writerOptions} from './model_options';
 import {group, number, text} from './options';
-import {describeSpeed, samplingOptions, unusedSampling} from './sampling_options';
+import {chosenSampling, describeSpeed, samplingOptions, unusedSampling} from './sampling_options';
 import {UsageError} from './usage_error';
 
 const options = {
@@ -39,6 +39,8 @@ export const chat = defineCommand({
           "'tfjs-owlore generate' continues a text with it, and --chat-template takes a template",
       );
     }
+    const ofModel = await openRecommended(settings, opened, context);
+    const sampling = chosenSampling(settings, ofModel, context);
     const loaded = await loadModel(
       settings,
       opened,
@@ -48,7 +50,7 @@ export const chat = defineCommand({
       {texts: 1, promptTokens: 0, newTokens: settings.maxNewTokens ?? Infinity},
     );
     try {
-      const conversation = new Conversation(loaded, settings);
+      const conversation = new Conversation(loaded, {...settings, sampling});
       try {
         return {...(await talk(conversation, context)), backend: loaded.backend};
       } finally {

@@ -2,13 +2,13 @@
 import {createInterface, type Interface} from 'node:readline/promises';
 import {Writable} from 'node:stream';
 import type {OutputStream} from './style';
-import {columnsOf, style} from './style';
+import {columnsOf, style, withVisibleControls} from './style';
 
 const PROMPT = '> ';
 
 /**
- * The lines of stdin. In a terminal a line is asked for and can be edited, with the lines before it in reach of the arrow keys; what
- * is typed at other times is not shown, and stands in the next line that is asked for.
+ * The lines of stdin. In a terminal a line is asked for and can be edited, with the lines before it in reach of the arrow keys. What
+ * is typed or pasted at other times is shown when it is its turn: lines one by one, and what has no end yet in the line that is asked for.
  */
 export class ChatInput {
   private readonly lines: string[] = [];
@@ -44,6 +44,8 @@ export class ChatInput {
   /** The next line; null if none follows: after Ctrl-D, or Ctrl-C in an empty line. */
   async next(): Promise<string | null> {
     const line = this.lines.shift();
+    if (line !== undefined)
+      this.screen?.show(`${this.readline.getPrompt()}${withVisibleControls(line)}\n`);
     if (line !== undefined || this.isClosed) return line ?? null;
     return new Promise((resolve) => {
       this.waiting = resolve;
@@ -92,6 +94,11 @@ class Screen extends Writable {
 
   get columns(): number {
     return columnsOf(this.terminal);
+  }
+
+  /** Shows a text of the chat itself. */
+  show(text: string): void {
+    this.terminal.write(text);
   }
 
   override _write(chunk: string, _: BufferEncoding, done: () => void): void {

@@ -1,10 +1,15 @@
+import type {SamplingOptions} from '../llama/generation/token_probabilities';
 import {generate, PromptCache, type ChatMessage} from '../llama/index';
 import type {Loaded} from './model_options';
-import type {SettingsOf} from './options';
-import {endTokens, type samplingOptions} from './sampling_options';
+import {endTokens} from './sampling_options';
 import {TextStream} from './text_stream';
 
-export interface ConversationOptions extends SettingsOf<typeof samplingOptions> {
+export interface ConversationOptions {
+  /** How tokens are chosen. */
+  sampling: SamplingOptions;
+  seed: number | undefined;
+  /** Texts before which an answer ends. */
+  stop: readonly string[];
   /** What the model is told first. */
   system: string | undefined;
   /** Most tokens of an answer; default: as many as the model has positions left. */
@@ -61,15 +66,13 @@ export class Conversation {
   /** Sends a message; the answer comes piece by piece, until `signal` is aborted. */
   async say(message: string, signal: AbortSignal, onText: (text: string) => void): Promise<Answer> {
     const {model, tokenizer} = this.loaded;
-    const {maxNewTokens = Infinity, temperature, topK, topP, seed, stop} = this.options;
+    const {maxNewTokens = Infinity, sampling, seed, stop} = this.options;
     const prompt = this.promptAfter(message);
     const left = this.positions - prompt.length;
     if (left < 1) return {end: 'too long', promptTokens: prompt.length, newTokens: 0};
     const stream = new TextStream(tokenizer, prompt, stop);
     const {ids, finishReason} = await generate(model, prompt, {
-      temperature,
-      topK,
-      topP,
+      ...sampling,
       maxNewTokens: Math.min(maxNewTokens, left),
       // or each answer to the same words would be the same
       seed: seed === undefined ? null : (seed + this.answers) % 2 ** 32,

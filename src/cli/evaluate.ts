@@ -17,7 +17,7 @@ import {defineCommand, type Context} from './command';
 import {contentsOf} from './data_contents';
 import {dataOptions} from './data_options';
 import {loadModel, modelOptions, openModel, type Loaded, type OpenedModel} from './model_options';
-import {choice, fileOrUrl, group, number, required, type SettingsOf} from './options';
+import {choice, fileOrUrl, flag, group, number, required, type SettingsOf} from './options';
 import {nextTurn, type Progress} from './progress';
 import {noteData, readExamples} from './read_examples';
 import {printValues} from './table';
@@ -43,6 +43,9 @@ const options = {
       default: gsm8kDefaults.shots,
     }),
     shotsFrom: fileOrUrl('the file of solved examples'),
+    chat: flag(
+      "ask gsm8k in the model's chat template, with solved examples as earlier messages and answers",
+    ),
     maxNewTokens: number('the most tokens of an answer to gsm8k', {
       integer: true,
       min: 1,
@@ -75,6 +78,11 @@ export const evaluate = defineCommand({
       throw new UsageError(`${context.given.get('shots')} ${shots} needs --shots-from, a file`);
     }
     const opened = await openModel(settings, context);
+    if (settings.chat && !opened.tokenizer.hasChatTemplate) {
+      throw new UsageError(
+        `evaluate: --chat needs a chat template, and the tokenizer of ${settings.model} has none`,
+      );
+    }
     // the batches of texts are tensors
     await context.selectBackend(settings.backend);
     const report = await checkData(opened, settings, context);
@@ -100,6 +108,7 @@ function meaningless({task, shots}: Settings): Record<string, string | undefined
     shots: questionsOnly,
     shotsFrom: questionsOnly ?? (shots > 0 ? undefined : '--shots 0'),
     maxNewTokens: task === 'gsm8k' ? undefined : byTask,
+    chat: task === 'gsm8k' ? undefined : byTask,
   };
 }
 
@@ -210,11 +219,11 @@ async function scoreChoices(
 
 async function scoreGsm8k(
   {model, tokenizer}: Loaded,
-  {data, limit, shots, shotsFrom, maxNewTokens}: Settings,
+  {data, limit, shots, shotsFrom, maxNewTokens, chat}: Settings,
   {console}: Context,
 ): Promise<object> {
   const result = await gsm8k(model, tokenizer, data, {
-    ...{limit, shots, shotsFrom, maxNewTokens},
+    ...{limit, shots, shotsFrom, maxNewTokens, chat},
     onProgress: questionProgress(console),
     generate: (given, ids, options) =>
       generate(given, ids, {

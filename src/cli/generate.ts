@@ -5,12 +5,18 @@ import {generateDefaults, newTokensAfter} from '../llama/generation/generate_opt
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
 import {generateFile, tokensOfLines} from './generate_file';
-import {generateOptions, type GenerateSettings} from './generate_settings';
+import {generateOptions, type GenerateSettings, type WriteSettings} from './generate_settings';
 import {StoppedError} from './interruption';
-import {loadModel, openModel, type Loaded, type OpenedModel} from './model_options';
+import {
+  loadModel,
+  openModel,
+  openRecommended,
+  type Loaded,
+  type OpenedModel,
+} from './model_options';
 import {checkOutputFile} from './output_file';
 import {readPrompts, type PromptLine} from './prompts_file';
-import {describeSpeed, endTokens, unusedSampling} from './sampling_options';
+import {chosenSampling, describeSpeed, endTokens, unusedSampling} from './sampling_options';
 import {TextStream} from './text_stream';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
@@ -57,18 +63,30 @@ export const generate = defineCommand({
       );
       const opened = await openForTexts(settings, asking, context);
       const ids = tokensOfLines(path, prompts, opened, settings);
+      const all = await withSampling(settings, opened, context);
       return withModel(settings, opened, writing, context, (loaded) =>
-        generateFile(prompts, ids, loaded, settings, context),
+        generateFile(prompts, ids, loaded, all, context),
       );
     }
     const prompt = await readPrompt(settings, context);
     const opened = await openForTexts(settings, undefined, context);
     const ids = tokensOf(prompt, opened, settings);
+    const all = await withSampling(settings, opened, context);
     return withModel(settings, opened, writingOf(1, [prompt], settings), context, (loaded) =>
-      write(prompt, ids, loaded, settings, context),
+      write(prompt, ids, loaded, all, context),
     );
   },
 });
+
+/** The settings with those that the model's own files bring. */
+async function withSampling(
+  settings: GenerateSettings,
+  opened: OpenedModel,
+  context: Context,
+): Promise<WriteSettings> {
+  const ofModel = await openRecommended(settings, opened, context);
+  return {...settings, sampling: chosenSampling(settings, ofModel, context)};
+}
 
 /** What is to be written, before there is a tokenizer that counts tokens. */
 function writingOf(
@@ -167,7 +185,7 @@ async function write(
   prompt: string,
   ids: readonly number[],
   loaded: Loaded,
-  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: GenerateSettings,
+  {chat, stop, maxNewTokens, sampling, seed}: WriteSettings,
   {console, interruption}: Context,
 ): Promise<object> {
   const {model, tokenizer, config, backend} = loaded;
@@ -179,10 +197,8 @@ async function write(
 
   const start = performance.now();
   const {ids: written, finishReason} = await generateIds(model, ids, {
+    ...sampling,
     maxNewTokens,
-    temperature,
-    topK,
-    topP,
     seed,
     stop: endTokens(loaded),
     signal: interruption.signal,

@@ -2,7 +2,7 @@
 import {generateBatch, type Generation} from '../llama/index';
 import type {Context} from './command';
 import type {CommandConsole} from './console';
-import type {GenerateSettings} from './generate_settings';
+import type {GenerateSettings, WriteSettings} from './generate_settings';
 import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
 import {openOutputFile, unwritable, type OutputFile} from './output_file';
@@ -35,11 +35,11 @@ export async function generateFile(
   lines: readonly PromptLine[],
   prompts: readonly number[][],
   loaded: Loaded,
-  settings: GenerateSettings,
+  settings: WriteSettings,
   {console, interruption}: Context,
 ): Promise<object> {
   const {model, tokenizer, backend} = loaded;
-  const {batch, output, stop, maxNewTokens, temperature, topK, topP} = settings;
+  const {batch, output, stop, maxNewTokens, sampling} = settings;
   const streams = prompts.map((ids) => new TextStream(tokenizer, ids, stop));
   const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 32);
 
@@ -53,7 +53,7 @@ export async function generateFile(
   let [tokens, ended, done] = [0, 0, 0];
   try {
     await generateBatch(model, prompts, {
-      ...{maxNewTokens, temperature, topK, topP, seed, batchSize: batch},
+      ...{...sampling, maxNewTokens, seed, batchSize: batch},
       stop: endTokens(loaded),
       signal: interruption.signal,
       onToken: (id, _, i) => {
@@ -72,7 +72,7 @@ export async function generateFile(
           finishReason: reasons[finishReason],
           promptTokens: prompts[i]!.length,
           newTokens: ids.length,
-          ...(temperature > 0 && {seed: (seed + i) % 2 ** 32}),
+          ...(sampling.temperature > 0 && {seed: (seed + i) % 2 ** 32}),
         });
       },
     });

@@ -1,4 +1,5 @@
 import {generateDefaults} from '../llama/generation/generate_options';
+import type {SamplingOptions} from '../llama/generation/token_probabilities';
 import {writerOptions} from './model_options';
 import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
 import {overwrite} from './output_file';
@@ -33,3 +34,8 @@ export const generateOptions = {
 };
 
 export type GenerateSettings = SettingsOf<typeof generateOptions>;
+
+/** The same with how tokens are chosen, which the model's own files may say. */
+export interface WriteSettings extends GenerateSettings {
+  sampling: SamplingOptions;
+}

@@ -4,6 +4,7 @@ import {loadLlama, loadTokenizer} from '../llama/index';
 import type {ResolvedConfig} from '../llama/config';
 import type {JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
+import {openGenerationConfig, type GenerationConfig} from '../llama/files/generation_config';
 import {frozenDtypeChoices, readModelConfig} from '../llama/files/load_llama';
 import {originOf, setOrigin} from '../llama/files/origin';
 import {checkFits} from '../lora/adapter_files';
@@ -132,6 +133,17 @@ export async function describeModel(
 function checkAdapter(adapter: FoundAdapter, config: ResolvedConfig): void {
   const matrices = adaptableMatrices(sizesOfModel('loadLlama', config)!);
   asUsage(() => checkFits(adapter.called, adapter, matrices));
+}
+
+/** How an opened model is to be drawn from by its own files, of which no more is read for that. */
+export async function openRecommended(
+  {model: source}: Settings,
+  {configJson, config: {vocabSize}}: OpenedModel,
+  context: Context,
+): Promise<GenerationConfig> {
+  return withDownloads(context, (onDownload) =>
+    openGenerationConfig('loadLlama', source, {configJson, vocabSize}, {onDownload}),
+  );
 }
 
 /**

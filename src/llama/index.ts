@@ -11,6 +11,7 @@ export type {Perplexity} from './evaluation/perplexity';
 export {perplexity} from './evaluation/perplexity';
 export type {ChoiceTask} from './evaluation/tasks';
 export type {FloatType} from '../files/float_type';
+export type {GenerationConfig} from './files/generation_config';
 export type {LlamaOutline, LoadedLlama, LoadLlamaOptions} from './files/load_llama';
 export {loadLlama} from './files/load_llama';
 export type {HostTensor} from '../files/safetensors';

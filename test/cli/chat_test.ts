@@ -94,6 +94,22 @@ describe('tfjs-owlore chat', () => {
     );
   });
 
+  it("talks as the model's own generation_config.json says", async () => {
+    const own = {do_sample: true, temperature: 0.9, top_k: 0};
+    folder.write('model/generation_config.json', JSON.stringify(own));
+    const lines = 'the cat\nsat\n';
+    const {code, stdout, stderr} = await runCli(args(...few, '--seed', '3'), lines);
+    folder.write('model/generation_config.json', '{}');
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.include("by the model's own generation_config.json: --temperature 0.9\n");
+    const drawn = await runCli(args(...few, '--seed', '3', '--temperature', '0.9'), lines);
+    expect(drawn.stdout).to.equal(stdout);
+    const penalty = ['--repetition-penalty', '3'];
+    expect((await runCli(args(...few, ...penalty), lines)).stdout).not.to.equal(
+      (await runCli(args(...few), lines)).stdout,
+    );
+  });
+
   it('refuses a seed without draws', async () => {
     const {code, stderr} = await runCli(args('--seed', '1'), 'the cat\n');
     expect([code, stderr]).to.deep.equal([
@@ -147,6 +163,23 @@ describe('tfjs-owlore chat', () => {
       expect(code).to.equal(0);
       // between words, where the line of 40 cells ends
       expect(text.replace(/\s+/g, ' ')).to.match(/1 answer, 6 tokens in [\d.]+ s .* $/);
+    });
+
+    it('shows lines that are pasted together one by one, each with its answer below it', async () => {
+      const {code, text} = await typing([
+        ['leaves\\..*> ', 'the cat\rsat\r\ton the\u0007 mat\rand'],
+        ['(cut off.*){3}> .*and', '\u0003'],
+        [PROMPT, '\u0004'],
+      ]);
+      expect(code).to.equal(0);
+      // eslint-disable-next-line no-control-regex -- what a terminal obeys
+      const shown = text.replaceAll(/\u001b\[[\d;]*[A-Za-z]/g, '').replaceAll('\r', '');
+      const answer = String.raw`[^>]*\(cut off;[^>]*`;
+      expect(shown).to.match(
+        new RegExp(`> the cat\n${answer}> sat\n${answer}> .?on the.* mat\n${answer}> and`),
+      );
+      expect(shown).not.to.include('\u0007');
+      expect(shown.replace(/\s+/g, ' ')).to.match(/3 answers, 18 tokens in /);
     });
 
     it('leaves at Ctrl-C in an empty line', async () => {

@@ -2,6 +2,7 @@ import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {
+  generate,
   gsm8k,
   loadLlama,
   logLikelihoods,
@@ -9,7 +10,13 @@ import {
   type MultipleChoiceScore,
 } from '../../src/llama';
 import {defaultBackend, describeBackends, fastBackend} from '../support/backends';
-import {copyWithNaN, createModelFolder, texts, type ModelFolder} from './model_folder';
+import {
+  copyWithNaN,
+  createFolderWithoutTemplate,
+  createModelFolder,
+  texts,
+  type ModelFolder,
+} from './model_folder';
 import {runCli} from './run_cli';
 
 const questions = Array.from({length: 5}, (_, i) => ({
@@ -162,6 +169,58 @@ describe('tfjs-owlore evaluate', () => {
     expect(long.stderr).to.include("more than the model's maxPositionEmbeddings (64)");
   });
 
+  it('asks gsm8k in the chat template, with solved examples as earlier turns', async () => {
+    const problems = [1, 2].map((n) => ({question: `${n}?`, answer: `#### ${n}`}));
+    const other = await createModelFolder({maxPositionEmbeddings: 256});
+    const data = other.writeLines('gsm8k.jsonl', problems);
+    const {tokenizer} = other;
+    const prompts: number[][] = [];
+    const {model} = await loadLlama(other.model);
+    const expected = await gsm8k(model, tokenizer, data, {
+      ...{chat: true, shots: 1, shotsFrom: data, maxNewTokens: 5},
+      generate: (given, ids, options) => {
+        prompts.push(Array.from(ids));
+        return generate(given, ids, options);
+      },
+    });
+    model.dispose();
+    expect(prompts).to.deep.equal(
+      ['1?', '2?'].map((question) =>
+        tokenizer.applyChatTemplate(
+          [
+            {role: 'user', content: 'Question: 1?\nAnswer:'},
+            {role: 'assistant', content: '#### 1'},
+            {role: 'user', content: `Question: ${question}\nAnswer:`},
+          ],
+          {addGenerationPrompt: true},
+        ),
+      ),
+    );
+    const args = ['evaluate', '--model', other.model, '--backend', defaultBackend, '--json'];
+    const how = ['--task', 'gsm8k', '--data', data, '--max-new-tokens', '5', '--chat'];
+    const {code, stdout, stderr} = await runCli([
+      ...args,
+      ...how,
+      '--shots',
+      '1',
+      '--shots-from',
+      data,
+    ]);
+    expect(code, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.deep.include(expected);
+    other.remove();
+  });
+
+  it('refuses --chat with a model that has no chat template, before it reads the weights', async () => {
+    const other = await createFolderWithoutTemplate();
+    const data = other.writeLines('gsm8k.jsonl', [{question: '1?', answer: '#### 1'}]);
+    const args = ['evaluate', '--model', other.model, '--backend', defaultBackend];
+    const {code, stderr} = await runCli([...args, '--task', 'gsm8k', '--data', data, '--chat']);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/^error: evaluate: --chat needs a chat template, and the tokenizer /);
+    other.remove();
+  });
+
   it('reads the answers to gsm8k in what a model writes', async function () {
     this.timeout(120_000);
     const answered = {text: 'Question: 2?\nAnswer: #### 2'};
@@ -189,6 +248,8 @@ describe('tfjs-owlore evaluate', () => {
     [['--task', 'arc', '--packing'], /--packing has no meaning with --task arc/, 2],
     [['--task', 'arc', '--max-length', '8'], /--max-length has no meaning with --task arc/, 2],
     [['--task', 'arc', '--max-new-tokens', '8'], /--max-new-tokens has no meaning/, 2],
+    [['--task', 'arc', '--chat'], /--chat has no meaning with --task arc/, 2],
+    [['--chat'], /--chat has no meaning with --task perplexity/, 2],
     [['--task', 'gsm8k', '--batch-size', '8'], /--batch-size has no meaning with --task gsm8k/, 2],
     [['--shots', '2'], /--shots has no meaning with --task perplexity/, 2],
     [

@@ -7,7 +7,12 @@ import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';
 import {FileServer} from '../files/file_server';
-import {createFolderWithoutTemplate, createModelFolder, type ModelFolder} from './model_folder';
+import {
+  createFolderWithoutTemplate,
+  createModelFolder,
+  texts,
+  type ModelFolder,
+} from './model_folder';
 import {runCli, TextSink} from './run_cli';
 
 const filesOf = (folder: string): Map<string, Uint8Array> =>
@@ -177,6 +182,7 @@ describe('tfjs-owlore generate', () => {
     [['--top-k', '5'], '--top-k has no meaning with --temperature 0'],
     [['--top-p', '0.5', '--temperature', '0'], '--top-p has no meaning with --temperature 0'],
     [['--seed', '1'], '--seed has no meaning with --temperature 0'],
+    [['--min-p', '0.1'], '--min-p has no meaning with --temperature 0'],
     [['--stop', 'a', '--stop', ''], "--stop must not be an empty text; got ''"],
   ] as const) {
     it(`refuses '${args.join(' ')}', which would do nothing, or end every text at once`, async () => {
@@ -248,6 +254,90 @@ describe('tfjs-owlore generate', () => {
       expect(ended.text.startsWith(before)).to.equal(true);
     }
     folder.write('model/config.json', configJson);
+  });
+
+  describe("with the model's own generation_config.json", () => {
+    const own = {do_sample: true, temperature: 0.9, top_k: 7, min_p: 0.01, repetition_penalty: 1.2};
+    const told =
+      /by the model's own generation_config\.json: --temperature 0\.9 --top-k 7 --min-p 0\.01 --repetition-penalty 1\.2\n/;
+    const asked = ['--prompt', 'the cat', '--max-new-tokens', '12'];
+    const seed = ['--seed', '5'];
+    beforeEach(() => void folder.write('model/generation_config.json', JSON.stringify(own)));
+    afterEach(() => void folder.write('model/generation_config.json', '{}'));
+
+    it('draws as it says, and tells that in a line', async () => {
+      const {model, generationConfig} = await loadLlama(folder.model);
+      expect(generationConfig).to.deep.equal({
+        ...{temperature: 0.9, topK: 7, minP: 0.01, repetitionPenalty: 1.2},
+        stop: [folder.tokenizer.eosTokenId],
+      });
+      const {ids} = await generate(model, folder.tokenizer.encode('the cat'), {
+        ...{...generationConfig, maxNewTokens: 12, seed: 5},
+      });
+      model.dispose();
+      const {code, stdout, stderr} = await run([...asked, ...seed, '--json']);
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.match(told);
+      expect((JSON.parse(stdout) as Result).ids).to.deep.equal(ids);
+      const prompts = folder.writeLines('prompts.jsonl', [{prompt: 'the cat'}]);
+      const many = await run(['--prompts', prompts, ...asked.slice(2), ...seed, '--json']);
+      const {results} = JSON.parse(many.stdout) as {results: Array<{newTokens: number}>};
+      expect(many.stderr).to.match(told);
+      expect(results[0]).to.include({seed: 5, newTokens: ids.length});
+    });
+
+    it('has given options win, of the command line and of a config file', async () => {
+      const greedy = ['--temperature', '0', '--repetition-penalty', '1'];
+      const {code, stdout, stderr} = await run([...asked, ...greedy, '--json']);
+      expect(code, stderr).to.equal(0);
+      expect(stderr).not.to.include('generation_config');
+      const config = folder.write('c.json', JSON.stringify({topK: 1, minP: 0, repetitionPenalty: 1})); // prettier-ignore
+      const one = await run([...asked, '--config', config, '--json']);
+      expect(one.stderr).to.match(/generation_config\.json: --temperature 0\.9\n/);
+      folder.write('model/generation_config.json', '{}');
+      const plain = await runJson(asked);
+      for (const each of [stdout, one.stdout])
+        expect((JSON.parse(each) as Result).ids).to.deep.equal(plain.ids);
+    });
+
+    it('is read from a URL', async () => {
+      const server = await FileServer.start(filesOf(folder.model));
+      try {
+        const args = ['generate', '--model', server.url, '--backend', defaultBackend, '--json'];
+        const {code, stdout, stderr} = await runCli([...args, ...asked, ...seed]);
+        expect(code, stderr).to.equal(0);
+        expect(stderr).to.match(told);
+        const {ids} = await runJson([...asked, ...seed]);
+        expect((JSON.parse(stdout) as Result).ids).to.deep.equal(ids);
+      } finally {
+        await server.close();
+      }
+    });
+
+    it('tells once which of its values cannot be, and goes on without them', async () => {
+      const wrong = JSON.stringify({...own, temperature: -1, top_p: 'all'});
+      folder.write('model/generation_config.json', wrong);
+      const {code, stderr} = await run([...asked, ...seed]);
+      expect(code, stderr).to.equal(0);
+      for (const line of [
+        'warning: loadLlama: generation_config.json: temperature must be a number >= 0; got -1; it is left out\n',
+        "warning: loadLlama: generation_config.json: top_p must be a number > 0 and <= 1; got 'all'; it is left out\n",
+      ])
+        expect(stderr.split(line)).to.have.length(2);
+      expect(stderr).to.match(/json: --temperature 1 --top-k 7 --min-p/);
+    });
+
+    it('is saved with a model that is trained', async () => {
+      const data = folder.writeLines('texts.jsonl', texts(10));
+      const output = join(folder.path, 'trained');
+      const {code, stderr} = await runCli([
+        ...['finetune', '--model', folder.model, '--data', data, '--output', output],
+        ...['--backend', defaultBackend, '--steps', '1', '--method', 'full'],
+      ]);
+      expect(code, stderr).to.equal(0);
+      const saved = readFileSync(join(output, 'model/generation_config.json'), 'utf8');
+      expect(JSON.parse(saved)).to.deep.equal(own);
+    });
   });
 
   it('says what does not fit, exit code 1', async () => {

@@ -14,6 +14,8 @@ import {parseSafetensors} from '../../src/files/safetensors';
 import {loadLlama, loadTokenizer, textDataset} from '../../src/llama';
 import {loadLora} from '../../src/lora';
 import {readConfigJson} from '../../src/llama/files/config_json';
+import {readGenerationConfig} from '../../src/llama/files/generation_config';
+import {resolveGenerateOptions} from '../../src/llama/generation/generate_options';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
 import {f32, type TensorEntry} from '../llama/files/gguf/gguf_bytes';
@@ -182,6 +184,21 @@ describe('hostile files are read or refused, in time', () => {
     );
     await always(fc.oneof(...configs.map(damagedJson)), /^test: config\.json/, (text) => {
       readConfigJson('test: config.json', parseJsonObject('test: config.json', bytesOf(text)));
+    });
+  });
+
+  it('generation_config.json', async () => {
+    const valid = {
+      ...{do_sample: true, temperature: 0.6, top_k: 20, top_p: 0.9, min_p: 0.1},
+      ...{repetition_penalty: 1.1, eos_token_id: [2, 3], max_new_tokens: 9},
+    };
+    const model = {configJson: {eos_token_id: 4}, vocabSize: 9};
+    // whatever it has, generate takes what is made of it
+    await always(damagedJson(valid), /^never$/, (text) => {
+      captureWarnings(() => {
+        const options = readGenerationConfig('test', bytesOf(text), model);
+        resolveGenerateOptions('generate', options, {...model, maxPositionEmbeddings: 9});
+      });
     });
   });
 

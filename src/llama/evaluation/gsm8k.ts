@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkKnown, checkNumber, definedIn} from '../../common/options';
+import {checkFlag, checkKnown, checkNumber, definedIn} from '../../common/options';
 import {generate as generateWithCache} from '../generation/generate';
 import type {ModelLimits} from '../generation/generate_options';
 import type {DataSource} from '../text/data_file';
@@ -18,6 +18,11 @@ export interface Gsm8kOptions {
   limit?: number;
   /** The most tokens of an answer; default 256. */
   maxNewTokens?: number;
+  /**
+   * Whether a question is a message in the tokenizer's chat template, and each example before it a message with its answer; default
+   * false. As lm-evaluation-harness has it with `--apply_chat_template --fewshot_as_multiturn`.
+   */
+  chat?: boolean;
   /** Called after each question, and waited for. */
   onProgress?: (done: number, total: number) => unknown;
   /** Continues token ids greedily; default `generate`. */
@@ -37,10 +42,10 @@ export interface Gsm8kScore {
 }
 
 /** The defaults of the options that are numbers. */
-export const gsm8kDefaults = {shots: 0, limit: Infinity, maxNewTokens: 256} as const;
+export const gsm8kDefaults = {shots: 0, limit: Infinity, maxNewTokens: 256, chat: false} as const;
 
 const OWNER = 'gsm8k';
-const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'onProgress', 'generate'];
+const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'chat', 'onProgress', 'generate'];
 /** Texts that end an answer: a question of the model's own, and ends of texts and messages. */
 const ENDS = ['Question:', '</s>', '<|im_end|>'];
 
@@ -49,7 +54,7 @@ const ENDS = ['Question:', '</s>', '<|im_end|>'];
  * the number after `####` is compared with the right one. Prompt, stop texts and comparison are those of
  * lm-evaluation-harness (`gsm8k`, version 3.0 of the task, strict match).
  *
- * @throws before any question is asked, if an option is not valid, or, with the line's number, if a line is not a question or its
+ * @throws before any question is asked, if an option is not valid, if there is no chat template for `chat`, or, with the line's number, if a line is not a question or its
  *   prompt and answer would be longer than the model's positions; later, as `generate` does.
  */
 export async function gsm8k(
@@ -94,15 +99,26 @@ export async function readProblems(
   source: DataSource,
   options: Gsm8kOptions,
 ): Promise<Array<{ids: number[]; number: string}>> {
-  const {shots, limit, maxNewTokens} = {...gsm8kDefaults, ...definedIn(options)};
+  const {shots, limit, maxNewTokens, chat} = {...gsm8kDefaults, ...definedIn(options)};
+  checkFlag(OWNER, 'chat', chat);
   checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
   checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
   const examples = await readShots(OWNER, options.shotsFrom, shots, readProblem);
   const before = examples.map(({prompt, solution}) => `${prompt} ${solution}\n\n`).join('');
+  const earlier = examples.flatMap(({prompt, solution}) => [
+    {role: 'user', content: prompt},
+    {role: 'assistant', content: solution},
+  ]);
+  const encode = (prompt: string): number[] =>
+    chat
+      ? tokenizer.applyChatTemplate([...earlier, {role: 'user', content: prompt}], {
+          addGenerationPrompt: true,
+        })
+      : tokenizer.encode(before + prompt);
   return readQuestions(OWNER, source, limit, (fields) => {
     const {prompt, number} = readProblem(fields);
-    const ids = tokenizer.encode(before + prompt);
+    const ids = encode(prompt);
     if (ids.length + maxNewTokens > maxPositionEmbeddings) {
       throw new Error(
         `the question has ${ids.length} tokens with its examples; with maxNewTokens ${maxNewTokens} that is more ` +

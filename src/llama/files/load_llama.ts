@@ -6,6 +6,7 @@ import type {LlamaConfig, ResolvedConfig} from '../config';
 import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
+import {GENERATION_CONFIG, readGenerationConfig, type GenerationConfig} from './generation_config';
 import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../files/json';
 import {readBaseOf, readOtherFiles, setOrigin} from './origin';
 import {hubNameOfPlace} from '../../files/hub_name';
@@ -64,6 +65,11 @@ export interface LoadedLlama {
   config: Required<LlamaConfig>;
   /** `config.json` as it was read, with token ids such as `eos_token_id`. */
   configJson: Readonly<Record<string, unknown>>;
+  /**
+   * Options of `generate` by `generation_config.json`, as transformers understands it, with the tokens that end a text:
+   * `generate(model, prompt, {...generationConfig})`. Without draws the temperature is 0. Lengths in that file are left to the program.
+   */
+  generationConfig: GenerationConfig;
   /** The other files, such as `generation_config.json` and the tokenizer's; `loadTokenizer` takes this map as its source. */
   files: ReadonlyMap<string, Uint8Array>;
   /** `owner/name@commit` of a model from the Hub, or the revision in its URL in place of the commit; null if it is from elsewhere. */
@@ -124,6 +130,9 @@ export async function loadLlama(
     const config = {...described, tieWordEmbeddings: tied, headInLoss};
     const tensors = chooseTensors(checkpoint, config);
     const files = await readOtherFiles(OWNER, opened);
+    const {vocabSize} = config;
+    const recommended = files.get(GENERATION_CONFIG);
+    const generationConfig = readGenerationConfig(OWNER, recommended, {configJson, vocabSize});
     const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
     const base = await readBaseOf(OWNER, opened, hub?.id);
     await onOpened?.(outlineOf(config, tensors));
@@ -132,7 +141,7 @@ export async function loadLlama(
     const model = await loadModel(config, tensors, packs, onProgress);
     setOrigin(model, {configJson, files, base});
     const hubName = hub && `${hub.id}@${hub.revision}`;
-    return {model, config, configJson, files, hubName};
+    return {model, config, configJson, generationConfig, files, hubName};
   } finally {
     await checkpoint.close();
   }

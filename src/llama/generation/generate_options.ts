@@ -1,5 +1,15 @@
-import {checkKnown, checkNumber, display, seedRange} from '../../common/options';
+import {
+  checkKnown,
+  checkNumber,
+  defaultsOf,
+  display,
+  resolveOptions,
+  seedRange,
+  type OptionTable,
+} from '../../common/options';
+import {pick} from '../pick';
 import {PromptCache} from './prompt_cache';
+import type {SamplingOptions} from './token_probabilities';
 
 /** A text that `generate` or `generateBatch` has written. */
 export interface Generation {
@@ -25,6 +35,16 @@ export interface GenerateOptions {
    * most 1; default 1.
    */
   topP?: number;
+  /**
+   * Only tokens may be drawn that are at least this part as probable as the most probable one; from 0 to 1, default 0: all (min-p
+   * sampling, Nguyen et al. 2024).
+   */
+  minP?: number;
+  /**
+   * Above 1, tokens that are in the text already, prompt included, become less probable: their logits are divided by it, or multiplied
+   * where they are below 0 (Keskar et al. 2019). Above 0; below 1 they become more probable. It counts without draws as well. Default 1.
+   */
+  repetitionPenalty?: number;
   /**
    * Seed of the draws, an integer in [0, 2³² − 1]; default null: other draws each time. Of several prompts, prompt `i` has the
    * seed `seed + i` (modulo 2³²).
@@ -64,10 +84,7 @@ export interface ModelLimits {
 }
 
 /** The options with their defaults, checked; `maxNewTokens` is of each prompt ({@link newTokensAfter}). */
-export interface ResolvedGenerateOptions {
-  temperature: number;
-  topK: number | null;
-  topP: number;
+export interface ResolvedGenerateOptions extends SamplingOptions {
   seed: number;
   stop: ReadonlyArray<readonly number[]>;
   onToken: GenerateOptions['onToken'];
@@ -76,11 +93,25 @@ export interface ResolvedGenerateOptions {
   onResult: GenerateBatchOptions['onResult'];
 }
 
-const BOTH = [
-  'maxNewTokens',
+/** How the next token is chosen. */
+export const samplingOptions: OptionTable<SamplingOptions> = {
+  temperature: {default: 0, check: {min: 0}},
+  topK: {default: null, check: {integer: true, min: 1}},
+  topP: {default: 1, check: {exclusiveMin: 0, max: 1}},
+  minP: {default: 0, check: {min: 0, max: 1}},
+  repetitionPenalty: {default: 1, check: {exclusiveMin: 0}},
+};
+export const samplingNames = [
   'temperature',
   'topK',
   'topP',
+  'minP',
+  'repetitionPenalty',
+] as const satisfies ReadonlyArray<keyof SamplingOptions>;
+
+const BOTH = [
+  'maxNewTokens',
+  ...samplingNames,
   'seed',
   'stop',
   'onToken',
@@ -94,11 +125,9 @@ const BATCH_OPTIONS = [...BOTH, 'batchSize', 'onResult'] as const satisfies Read
 /** The defaults; `maxNewTokens` is lower where the model has fewer positions left. */
 export const generateDefaults = {
   maxNewTokens: 128,
-  temperature: 0,
-  topK: null,
-  topP: 1,
+  ...defaultsOf(samplingOptions),
   batchSize: 8,
-} as const satisfies GenerateBatchOptions;
+} satisfies GenerateBatchOptions;
 
 const isList = (value: unknown): value is ArrayLike<unknown> =>
   Array.isArray(value) || ArrayBuffer.isView(value);
@@ -163,9 +192,6 @@ export function resolveGenerateOptions(
 ): ResolvedGenerateOptions {
   checkKnown(owner, options, owner === 'generate' ? GENERATE_OPTIONS : BATCH_OPTIONS);
   const {
-    temperature = generateDefaults.temperature,
-    topK = generateDefaults.topK,
-    topP = generateDefaults.topP,
     seed = null,
     stop = [],
     onToken,
@@ -174,9 +200,7 @@ export function resolveGenerateOptions(
     batchSize = generateDefaults.batchSize,
     onResult,
   } = options;
-  checkNumber(owner, 'temperature', temperature, {min: 0});
-  if (topK !== null) checkNumber(owner, 'topK', topK, {integer: true, min: 1});
-  checkNumber(owner, 'topP', topP, {exclusiveMin: 0, max: 1});
+  const sampling = resolveOptions(owner, samplingOptions, pick(options, samplingNames));
   if (seed !== null) checkNumber(owner, 'seed', seed, seedRange);
   checkNumber(owner, 'batchSize', batchSize, {integer: true, min: 1});
   for (const [name, callback] of Object.entries({onToken, onResult})) {
@@ -190,9 +214,7 @@ export function resolveGenerateOptions(
     throw new Error(`${owner}: cache must be a PromptCache; got ${display(cache)}`);
   }
   return {
-    temperature,
-    topK,
-    topP,
+    ...sampling,
     seed: seed ?? Math.floor(Math.random() * 2 ** 32),
     stop: stopSequences(owner, stop, vocabSize),
     onToken,

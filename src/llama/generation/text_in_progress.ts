@@ -1,11 +1,13 @@
 import {createRandom} from '../../common/random';
 import type {Generation, ResolvedGenerateOptions} from './generate_options';
-import {drawIndex, largestIndex, tokenProbabilities} from './token_probabilities';
+import {drawIndex, largestIndex, penalized, tokenProbabilities} from './token_probabilities';
 
 /** A text that is being written: a prompt and the tokens so far, each chosen from the logits after the one before. */
 export class TextInProgress {
   private readonly ids: number[] = [];
   private readonly choose: (logits: ArrayLike<number>) => number;
+  /** The tokens that a penalty is for, of prompt and text; null without one. */
+  private readonly known: Set<number> | null;
 
   /**
    * @param name What messages about it begin with.
@@ -19,6 +21,7 @@ export class TextInProgress {
     private readonly maxNewTokens: number,
   ) {
     this.choose = tokenChoice(options, index);
+    this.known = options.repetitionPenalty === 1 ? null : new Set(prompt);
   }
 
   get last(): number {
@@ -32,9 +35,12 @@ export class TextInProgress {
    * @throws if the logits are not finite, or what `onToken` throws.
    */
   async push(logits: ArrayLike<number>): Promise<Generation['finishReason'] | null> {
-    const {stop, onToken} = this.options;
-    const id = this.choose(checkLogits(this.name, logits, this.prompt.length + this.ids.length));
+    const {stop, onToken, repetitionPenalty} = this.options;
+    checkLogits(this.name, logits, this.prompt.length + this.ids.length);
+    const {known} = this;
+    const id = this.choose(known ? penalized(logits, known, repetitionPenalty) : logits);
     this.ids.push(id);
+    known?.add(id);
     const goesOn = await onToken?.(id, this.ids, this.index);
     if (stop.some((sequence) => endsWith(this.ids, sequence))) return 'stop';
     if (goesOn === false) return 'onToken';
@@ -56,7 +62,7 @@ function tokenChoice(
   return (logits) => drawIndex(tokenProbabilities(logits, options), random);
 }
 
-function checkLogits(name: string, logits: ArrayLike<number>, position: number): ArrayLike<number> {
+function checkLogits(name: string, logits: ArrayLike<number>, position: number): void {
   for (let id = 0; id < logits.length; id++) {
     if (Number.isFinite(logits[id]!)) continue;
     throw new Error(
@@ -64,7 +70,6 @@ function checkLogits(name: string, logits: ArrayLike<number>, position: number):
         "are the model's weights?",
     );
   }
-  return logits;
 }
 
 function endsWith(ids: readonly number[], sequence: readonly number[]): boolean {

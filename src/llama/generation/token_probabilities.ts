@@ -2,34 +2,61 @@ import type {Random} from '../../common/random';
 
 /** Which part of a distribution over tokens is drawn from. */
 export interface SamplingOptions {
-  /** Above 0; the logits are divided by it. */
+  /** The logits are divided by it; 0: nothing is drawn. */
   temperature: number;
   /** Only this many most probable tokens may be drawn; null: all. */
   topK: number | null;
   /** The probability that the tokens to draw from must reach together; only as many as that takes may be drawn. */
   topP: number;
+  /** The part of the largest probability that a token to draw must have. */
+  minP: number;
+  /** What the logits of tokens are divided by that are in the text already; 1: nothing. */
+  repetitionPenalty: number;
+}
+
+/**
+ * Logits in which tokens that are in the text already are penalized, as in Hugging Face's `generate`: each once, however often it is
+ * there.
+ *
+ * @param ids The tokens.
+ */
+export function penalized(
+  logits: ArrayLike<number>,
+  ids: Iterable<number>,
+  penalty: number,
+): ArrayLike<number> {
+  const changed = Float64Array.from(logits);
+  for (const id of ids) {
+    const logit = logits[id]!;
+    const moved = logit < 0 ? logit * penalty : logit / penalty;
+    // a penalty near 0 could make it infinite
+    changed[id] = Math.min(Math.max(moved, -Number.MAX_VALUE), Number.MAX_VALUE);
+  }
+  return changed;
 }
 
 /**
  * The probabilities with which the next token is drawn: `softmax(logits / temperature)` over the
- * `topK` most probable tokens, and of these over as few as reach `topP` together (nucleus sampling,
- * Holtzman et al. 2020), in this order, as in Hugging Face's `generate`. Tokens of equal logits
- * stay or go together.
+ * `topK` most probable tokens, of these over as few as reach `topP` together (nucleus sampling,
+ * Holtzman et al. 2020), and of these over those that reach `minP` of the largest, in this order, as in
+ * Hugging Face's `generate`. Tokens of equal logits stay or go together.
  *
  * @param logits All finite.
  * @returns a probability for each logit, 0 for tokens that are left out; their sum is 1.
  */
 export function tokenProbabilities(
   logits: ArrayLike<number>,
-  {temperature, topK, topP}: SamplingOptions,
+  {temperature, topK, topP, minP}: Omit<SamplingOptions, 'repetitionPenalty'>,
 ): Float64Array {
   const largest = largestOf(logits);
   const weights = new Float64Array(logits.length);
   for (let id = 0; id < weights.length; id++) {
     weights[id] = Math.exp((logits[id]! - largest) / temperature);
   }
-  if ((topK !== null && topK < weights.length) || topP < 1) {
-    const least = leastWeight(weights, topK ?? weights.length, topP);
+  const isCut = (topK !== null && topK < weights.length) || topP < 1;
+  if (isCut || minP > 0) {
+    // the largest weight is 1
+    const least = Math.max(minP, isCut ? leastWeight(weights, topK ?? weights.length, topP) : 0);
     for (let id = 0; id < weights.length; id++) if (weights[id]! < least) weights[id] = 0;
   }
   const total = sumOf(weights);

@@ -5,6 +5,7 @@ import {
   createLlama,
   generate,
   generateBatch,
+  PromptCache,
   type GenerateOptions,
   type Generation,
   type LlamaConfig,
@@ -39,6 +40,27 @@ describeBackends('generate, greedily', () => {
       expect(finishReason).to.equal('length');
       model.dispose();
       expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+});
+
+describeBackends('generate, with a penalty for repetition', () => {
+  const {greedy} = readJson<{
+    greedy: Array<{prompt: number[]; penalty: number; continuation: number[]}>;
+  }>('sampling/sampling');
+  for (const {prompt, penalty, continuation} of greedy) {
+    it(`writes the text of transformers with ${penalty}`, async () => {
+      const model = loadCheckpoint('smollm2');
+      const options = {maxNewTokens: 24, repetitionPenalty: penalty};
+      expect((await generate(model, prompt, options)).ids).to.deep.equal(continuation);
+      const batch = await generateBatch(model, [[1, 2], prompt], options);
+      expect(batch[1]!.ids).to.deep.equal(continuation);
+      // what is read from a cache counts as well
+      const cache = new PromptCache(model);
+      await generate(model, prompt, {...options, cache});
+      expect((await generate(model, prompt, {...options, cache})).ids).to.deep.equal(continuation);
+      cache.dispose();
+      model.dispose();
     });
   }
 });
@@ -105,7 +127,7 @@ describe('generate', () => {
   it('takes the most probable token where no other may be drawn', async () => {
     const greedy = await write({maxNewTokens: 12});
     expect(new Set(greedy.ids).size).to.be.above(2);
-    for (const options of [{topK: 1}, {topP: 1e-9}]) {
+    for (const options of [{topK: 1}, {topP: 1e-9}, {minP: 1}]) {
       expect(await write({maxNewTokens: 12, temperature: 2, ...options})).to.deep.equal(greedy);
     }
   });
@@ -195,6 +217,8 @@ describe('generate', () => {
     [{topK: 0}, 'topK must be an integer >= 1; got 0'],
     [{topP: 0}, 'topP must be a number > 0 and <= 1; got 0'],
     [{topP: 1.1}, 'topP must be a number > 0 and <= 1; got 1.1'],
+    [{minP: 1.1}, 'minP must be a number >= 0 and <= 1; got 1.1'],
+    [{repetitionPenalty: 0}, 'repetitionPenalty must be a number > 0; got 0'],
     [{seed: -1}, 'seed must be an integer >= 0 and <= 4294967295; got -1'],
     [{stop: '</s>'}, "stop must be a token id or a list of ids and lists of ids; got '</s>'"],
     [{stop: [3, 16]}, 'stop[1] must be an integer >= 0 and < 16; got 16'],
