@@ -146,11 +146,12 @@ async function main(): Promise<void> {
     })),
     steps: monitor.steps,
     heldOut: monitor.heldOut,
+    savedStep: monitor.steps.length,
     memory: {
       method: {peak: monitor.peakBytes, state: monitor.stateBytes},
       full,
     },
-    sample: {prompt, before, after},
+    samples: [{prompt, before: before.slice(prompt.length), after: after.slice(prompt.length)}],
   };
   printResult(run);
   writeReport(settings.report, run);

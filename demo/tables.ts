@@ -3,10 +3,7 @@ import {bar, newTable} from '../src/cli/table';
 import type {BlockRecord, MemoryRecord, RunRecord} from '../src/cli/report/report';
 
 /** A run of the demo, which has everything that a report can show. */
-export type DemoRun = RunRecord & {
-  memory: {full: MemoryRecord};
-  sample: NonNullable<RunRecord['sample']>;
-};
+export type DemoRun = RunRecord & {memory: {full: MemoryRecord}};
 
 /** Prints the score of each block, and the probability of training that follows from it. */
 export function printScores(
@@ -26,8 +23,9 @@ export function printScores(
 
 /** Prints the result: texts, how often each block trained, loss and memory. */
 export function printResult(run: DemoRun): void {
-  const {heldOut, blocks, steps, memory, sample, seconds} = run;
-  console.log(`\nBefore:\n${wrap(sample.before)}\n\nAfter:\n${wrap(sample.after)}\n`);
+  const {heldOut, blocks, steps, memory, samples, seconds} = run;
+  for (const {prompt, before, after} of samples)
+    console.log(`\nBefore:\n${wrap(prompt + before)}\n\nAfter:\n${wrap(prompt + after)}\n`);
 
   const trained = newTable(['block', 'steps trained', 'expected', '']);
   for (const {name, probability, stepsTrained} of blocks) {

@@ -44,6 +44,12 @@ class Training:
         self.loss_sum = math.nan if job["start"]["lossSum"] is None else job["start"]["lossSum"]
         self.state_bytes: int = job["start"]["stateBytes"]
         self.held_out_at: Optional[int] = job["start"]["heldOutAt"]
+        # of the held-out losses after a step the lowest, and how many after it were not lower
+        lowest = job["start"]["lowest"]
+        self.lowest = math.inf if lowest is None else lowest
+        self.not_lower: int = job["start"]["notLower"]
+        # whether the weights as they are now have the lowest
+        self.is_best = False
 
     def run(self) -> None:
         self._prepare()
@@ -59,25 +65,31 @@ class Training:
         if self.calls == 0:
             self._evaluate_if_due()
         # a held-out loss that this has broken off must be computed before the next step
-        if self.step < steps and self._is_told_to_stop():
+        if not self._is_over() and self._is_told_to_stop():
             self.events.send("stopped", step=self.step)
             return
         next_batch = 0
-        while self.step < steps:
+        while not self._is_over():
             next_batch = self._step(next_batch)
             self._evaluate_if_due()
             # after the last step only the weights are left to be written
-            is_stopped = self.step < steps and self._is_told_to_stop()
+            if self._is_over():
+                break
+            is_stopped = self._is_told_to_stop()
             is_due = self.job["saveEvery"] is not None and self.step % self.job["saveEvery"] == 0
-            if is_stopped or (is_due and self.step < steps):
+            if is_stopped or is_due or self.is_best:
                 self._save()
             if is_stopped:
                 self.events.send("stopped", step=self.step)
                 return
-        if self.held_out_at != steps:
+        if self.held_out_at != self.step:
             self._evaluate(until_stopped=False)
         model = self._until_written(self._write_weights)
         self.events.send("done", model=model, skipped=self.optimizer.skipped)
+
+    def _is_over(self) -> bool:
+        patience = self.job["patience"]
+        return self.step == self.steps or (patience is not None and self.not_lower >= patience)
 
     def _prepare(self) -> None:
         """Loads the model, and what a training that goes on has saved of itself."""
@@ -165,7 +177,7 @@ class Training:
         trained = [weight for weight in self.weights if weight.variable in on]
         self.optimizer.step(trained, accumulate, scheduled, loss)
         self.step += 1
-        self.calls, self.loss_sum = 0, 0.0
+        self.calls, self.loss_sum, self.is_best = 0, 0.0, False
         self.state_bytes = max(self.state_bytes, self.optimizer.state_bytes)
         self.events.send(
             "step",
@@ -215,6 +227,9 @@ class Training:
             loss = parallel.sum(total).item() / max(1, counted)
             self.held_out_at = self.step
             self.events.send("heldOut", step=self.step, loss=loss)
+            if self.job["keepBest"] and self.step > 0:
+                self.is_best = loss < self.lowest
+                self.lowest, self.not_lower = (loss, 0) if self.is_best else (self.lowest, self.not_lower + 1)
         parallel.drop_gathered()
 
     def _is_told_to_stop(self) -> bool:

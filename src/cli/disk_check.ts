@@ -76,7 +76,7 @@ export function diskNeed(
     batchSize,
   }: Pick<TrainingData, 'steps' | 'heldOutExamples' | 'batchSize'>,
 ): DiskNeed {
-  const {method, embedding, dtype, saveEvery, engine, accumulate} = settings;
+  const {method, embedding, dtype, saveEvery, keepBest, engine, accumulate} = settings;
   const {blocks, vocabulary, others} = sizesOfModel('finetune', config)!;
   const {sampling, lora = false}: MethodParts = paperMethods[method];
   const weights = FLOAT * numbersIn([...blocks.flat(), ...vocabulary, ...others]);
@@ -89,8 +89,11 @@ export function diskNeed(
   const model = dtype === 'F32' ? weights : weights / 2;
   // one is at the end; without any there may be one when the run is stopped, and then no model
   const saves = saveEvery === 0 ? 0 : Math.ceil(steps / saveEvery);
-  const during = Math.min(saves, KEPT_CHECKPOINTS + 1);
-  const atEnd = Math.min(saves, KEPT_CHECKPOINTS);
+  // that of the best model is another one
+  const kept = KEPT_CHECKPOINTS + (keepBest === false ? 0 : 1);
+  const all = keepBest === false ? saves : steps;
+  const during = Math.min(all, kept + 1);
+  const atEnd = Math.min(all, kept);
   const copies = (count: number, first: number, further: number): number =>
     count === 0 ? 0 : first + (count - 1) * further;
   const rowBytes = 2 * FLOAT * options.maxLength;

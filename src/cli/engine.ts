@@ -32,14 +32,14 @@ export interface EngineRun {
   /** Saves a checkpoint, when there is room for it. */
   save(save: (target: string) => Promise<unknown>): Promise<void>;
   /**
-   * Says where a run goes on, gives the monitor what it had seen until then, and ends the log there.
+   * Says where a run goes on, gives the monitor what it had seen until then, and ends the log there. The model has its weights.
    *
    * @param reached As a checkpoint has it. Null if there is none.
    */
-  goOn(reached: MonitorState | null): void;
+  goOn(reached: MonitorState | null): Promise<void>;
 }
 
-/** What a training that has come to its end leaves, beside the model. */
+/** What a training that has come to its end leaves, beside the model with the weights that are kept. */
 export interface EngineOutcome {
   /** How many steps changed nothing. */
   skippedSteps: number;

@@ -231,6 +231,8 @@ async function finetuneModel(
       const trained = await train(plan, loaded, meter, folder, context);
       try {
         await saveTrained(plan, trained, {...loaded, chatTemplate}, folder, saved);
+        if (plan.settings.keepBest !== false)
+          await saved(() => folder.append({event: 'saved', ...trained.monitor.kept}));
         const outcome: Outcome = {
           ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
           parameters: loaded.model.countParams(),

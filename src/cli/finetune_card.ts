@@ -24,7 +24,7 @@ export function cardOf(
   const {model: _, output: __, method: ___, fields: ____, ...named} = others;
   const {adapter, chatTemplate, ...shown} = named;
   const {fields} = settings;
-  const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
+  const [before, after] = [monitor.heldOut[0]!.loss, monitor.kept.loss];
   return {
     method: title,
     tags: [settings.method],
@@ -42,7 +42,7 @@ export function cardOf(
     figures: {
       'held-out loss before': before.toFixed(4),
       'held-out loss after': after.toFixed(4),
-      steps: monitor.steps.length,
+      steps: monitor.kept.step,
     },
   };
 }

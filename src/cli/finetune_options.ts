@@ -27,6 +27,7 @@ import {
   fileOrUrl,
   flag,
   flagOf,
+  flagOrNumber,
   folder,
   group,
   isThere,
@@ -266,6 +267,11 @@ export const finetuneOptions = {
       ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
     }),
     evaluateEvery: number('steps between held-out losses (default: a tenth of the run)', count),
+    keepBest: flagOrNumber(
+      'save the model with the lowest of them, not the last one; with a number, end after so many without a lower one',
+      'patience',
+      count,
+    ),
     ...dataOptions,
   }),
 };

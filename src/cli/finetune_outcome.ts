@@ -5,6 +5,7 @@ import {fileNameOf} from '../llama/text/data_file';
 import {fieldsText} from '../llama/text/formats';
 import type {Lora} from '../lora/index';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
+import type {Answer} from './held_out_answers';
 import type {RunRecord} from './report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
@@ -76,9 +77,19 @@ export function runRecord(outcome: Outcome): RunRecord {
     })),
     steps: monitor.steps,
     heldOut: monitor.heldOut,
+    savedStep: monitor.kept.step,
     memory: {method: {peak: monitor.peakBytes, state: monitor.stateBytes}, full: null},
-    sample: null,
+    samples: samplesIn(monitor),
   };
+}
+
+/** The answers to the prompts that the model was given before training and after it. */
+function samplesIn({answers, steps}: TrainingMonitor): RunRecord['samples'] {
+  const at = (wanted: number): Answer[] => answers.find(({step}) => step === wanted)?.answers ?? [];
+  return at(steps.length).flatMap(({prompt, text: after}) => {
+    const before = at(0).find((each) => each.prompt === prompt)?.text;
+    return before === undefined ? [] : [{prompt, before, after}];
+  });
 }
 
 function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {
@@ -93,7 +104,7 @@ export function printOutcome(
   console: CommandConsole,
 ): object {
   const {monitor} = trained;
-  const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
+  const [before, after] = [monitor.heldOut[0]!.loss, monitor.kept.loss];
   const {peakBytes, stateBytes} = monitor;
   const isTorch = settings.engine === 'torch';
   const arrow = (show: (loss: number) => string): string => `${show(before)} → ${show(after)}`;
@@ -120,6 +131,7 @@ export function printOutcome(
     report: folder.report,
     heldOutLoss: {before, after},
     steps: monitor.steps.length,
+    savedStep: monitor.kept.step,
     seconds,
     peakBytes,
     stateBytes,

@@ -7,10 +7,12 @@ import type {Engine} from './engine';
 import {isFullDisk, savingOf, untilSaved} from './full_disk';
 import type {FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
+import {answersOf} from './held_out_answers';
 import {StoppedError} from './interruption';
 import type {LoadedModel} from './model_options';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
+import {endTokens} from './sampling_options';
 import {methodOf, type Plan} from './run_method';
 import {lastingOptions} from './same_options';
 import {openTensorBoard, type EventWriter} from './tensorboard';
@@ -29,12 +31,13 @@ export const engines: Record<FinetuneSettings['engine'], Engine> = {
 /** Trains the model, from where a run that goes on has stopped. The caller disposes of what it returns. */
 export async function train(
   plan: Plan,
-  {model}: LoadedModel,
+  loaded: LoadedModel,
   meter: MemoryMeter,
   folder: RunFolder,
   context: Context,
 ): Promise<Trained> {
   const {settings, data, sampling} = plan;
+  const {model} = loaded;
   const {console, interruption} = context;
   const {signal} = interruption;
   const {steps} = data;
@@ -73,6 +76,7 @@ export async function train(
       }
     },
     evaluateEvery: settings.evaluateEvery!,
+    keepBest: settings.keepBest,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
       log.append(entry);
@@ -83,7 +87,15 @@ export async function train(
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.blockHistory);
   const training = data.training({repeat: true});
-  const goOn = (reached: MonitorState | null): void => {
+  const {tokenizer, prompts} = data;
+  const asked = {...loaded, tokenizer};
+  /** Has the model answer held-out prompts, unless the log has it after so many steps. */
+  const answer = async (): Promise<void> => {
+    if (monitor.answers.at(-1)?.step === monitor.steps.length) return;
+    const answers = await answersOf({...asked, stop: endTokens(asked)}, prompts, context);
+    if (answers.length > 0) monitor.recordAnswers(answers);
+  };
+  const goOn = async (reached: MonitorState | null): Promise<void> => {
     const state = reached ?? monitor.state();
     const kept = folder.rewindLog(state.steps);
     monitor.restore(state, kept);
@@ -91,16 +103,21 @@ export async function train(
     kept.forEach(writeEvents);
     const where = reached ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
+    if (state.steps === 0) await answer();
   };
   try {
-    if (settings.resume === undefined) events = openTensorBoard(folder);
+    if (settings.resume === undefined) {
+      events = openTensorBoard(folder);
+      await answer();
+    }
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       options: lastingOptions(settings, steps),
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},
       save: (save) =>
         untilSaved(
-          savingOf(folder, settings.engine === 'tfjs'),
+          // the checkpoint of the best weights would stay behind
+          savingOf(folder, settings.engine === 'tfjs' && settings.keepBest === false),
           async () => {
             // a checkpoint is of no use without the log until then
             log.flush();
@@ -110,7 +127,9 @@ export async function train(
         ),
       drawnAhead: () => sampling && methodOf(plan, model, steps).callback,
     });
+    await answer();
     await untilSaved(savingOf(folder), () => log.flush(), context);
+    noteKept(monitor, settings, steps, console);
     if (skippedSteps > 0)
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
@@ -132,6 +151,26 @@ export async function train(
   } finally {
     toEvents((open) => open.close());
   }
+}
+
+/** Says which step's model is kept, and why training has ended early. */
+function noteKept(
+  monitor: TrainingMonitor,
+  {keepBest}: FinetuneSettings,
+  steps: number,
+  console: Context['console'],
+): void {
+  if (keepBest === false) return;
+  const {length} = monitor.steps;
+  if (length < steps) {
+    console.note(
+      `training ended after step ${length} of ${steps}: no lower held-out loss in ${counted(Number(keepBest), 'measurement')}`,
+    );
+  }
+  const {step, loss} = monitor.kept;
+  const before = monitor.heldOut[0]!.loss;
+  const isWorse = loss > before ? `, which before training was ${before.toFixed(4)}` : '';
+  console.note(`kept: the model of step ${step}, held-out loss ${loss.toFixed(4)}${isWorse}`);
 }
 
 /** The log of a run, whose lines wait in memory while the disk is full: a step is not lost by that. */
@@ -178,6 +217,7 @@ async function* interruptible(
 /** The numbers of an entry, under the names that TensorBoard shows. */
 function scalarsOf(entry: LogEntry): Record<string, number> {
   if (entry.event === 'heldOut') return {'loss/heldOut': entry.loss};
+  if (entry.event !== 'step') return {};
   const {loss, learningRate, blocks, seconds, peakBytes} = entry;
   return {
     'loss/train': loss,

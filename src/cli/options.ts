@@ -22,7 +22,7 @@ import {asUsage, UsageError} from './usage_error';
 /** An option whose value is a `T`. */
 export interface OptionDescription<T> {
   help: string;
-  /** What stands for the value in the help, such as `<n>`; null for what is on or off. */
+  /** What stands for the value in the help, such as `<n>`, or `[n]` if the option may be without one; null for what is on or off. */
   placeholder: string | null;
   /** What it is if it is not given. */
   default: T | undefined;
@@ -155,6 +155,24 @@ export function texts(help: string, placeholder: string): OptionDescription<read
 /** On or off; off if it is not given. */
 export function flag(help: string): OptionDescription<boolean> {
   return {help, placeholder: null, default: false, parse: asIs, check: checkFlag};
+}
+
+/** On, off, or a number in a range, with which it is on; off if it is not given. */
+export function flagOrNumber(
+  help: string,
+  placeholder: string,
+  range: NumberRange,
+): OptionDescription<boolean | number> {
+  return {
+    help,
+    placeholder: `[${placeholder}]`,
+    default: false,
+    parse: numberIn,
+    check: (owner, name, given) => {
+      if (typeof given !== 'boolean')
+        checkNumber(owner, `${name}, if it has a value,`, given, range);
+    },
+  };
 }
 
 /** A path as it is; a URL without what may be secret in it: user and password, and a query, which may be a signature. */
@@ -344,22 +362,22 @@ export function addOptions(command: Command, options: Options): void {
     const long = flagOf(name);
     const option = new Option(placeholder === null ? long : `${long} ${placeholder}`, help);
     option.helpGroupHeading = description.group;
-    if (!isList && placeholder !== null)
-      option.default(description.default, String(description.default));
-    if (placeholder === null) {
+    const isFlag = typeof description.default === 'boolean';
+    if (!isList && !isFlag) option.default(description.default, String(description.default));
+    command.addOption(option);
+    if (isFlag) {
       // the command line wins over a config file that says true
       const off = new Option(long.replace('--', '--no-')).hideHelp();
       off.helpGroupHeading = description.group;
-      command.addOption(option).addOption(off);
-      continue;
+      command.addOption(off);
     }
+    if (placeholder === null) continue;
     option.argParser((argument: string, before: unknown) => {
       const value = description.parse(argument);
       const all = isList ? [...((before as unknown[] | undefined) ?? []), value] : value;
       asUsage(() => description.check(command.name(), long, all));
       return all;
     });
-    command.addOption(option);
   }
 }
 

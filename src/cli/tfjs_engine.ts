@@ -1,7 +1,13 @@
 /** The training of a run in this process, by `fitDataset`. */
 import * as tf from '@tensorflow/tfjs-core';
 import {join} from 'node:path';
-import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_checkpoint';
+import {ifGood, listManifests, readManifest, type Manifest} from '../checkpoint/manifest';
+import {layerWeights} from '../checkpoint/parts';
+import {
+  restoreWeights,
+  resumeCheckpoint,
+  type ResumedCheckpoint,
+} from '../checkpoint/resume_checkpoint';
 import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {sparseCrossEntropy, type TextBatch} from '../llama/index';
 import type {Engine, EngineOutcome, EngineRun} from './engine';
@@ -10,6 +16,8 @@ import {nextTurn} from './progress';
 import {KEPT_CHECKPOINTS} from './run_files';
 import type {RunFolder} from './run_folder';
 import {checkMonitorState, type MonitorState} from './training_monitor';
+
+const OWNER = 'finetune';
 
 export const tfjsEngine: Engine = {check: async (settings) => settings, train};
 
@@ -22,6 +30,8 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     run.save((target) =>
       saveCheckpoint(target, parts, {
         keep: KEPT_CHECKPOINTS,
+        // by which it stays
+        ...(monitor.isBest && {metric: monitor.kept.loss}),
         extra: {
           ...{...monitor.state(), data: run.data.contents, options: run.options},
           ...(lora && {dropoutMasks: lora.dropoutMasks}),
@@ -37,7 +47,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
       // between two batches
       await nextTurn();
       const isDue = saveEvery > 0 && monitor.batches % (accumulate * saveEvery) === 0;
-      if (signal.aborted || isDue) await save();
+      if (signal.aborted || isDue || monitor.isBest) await save();
       signal.throwIfAborted();
     }
   }
@@ -45,11 +55,12 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     model.compile({optimizer, loss: sparseCrossEntropy});
     if (settings.resume !== undefined) {
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
-      run.goOn(resumed && stateIn(folder, resumed, optimizer));
+      await run.goOn(resumed && stateIn(folder, resumed, optimizer));
       if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
     }
     const dataset = {size: NaN, iterator: async () => batches()};
-    const batchesLeft = run.data.steps * accumulate - monitor.batches;
+    const left = run.data.steps * accumulate - monitor.batches;
+    const batchesLeft = monitor.isOver ? 0 : left;
     if (batchesLeft === 0) {
       // the run stopped after its last step, and tfjs refuses to train on nothing
       await monitor.onTrainBegin();
@@ -64,12 +75,30 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
       });
       if (saveEvery > 0) await save();
     }
+    await restoreBest(run);
     const isSaved = saveEvery > 0 || batchesLeft === 0;
     return {skippedSteps: optimizer.skippedSteps, saveCheckpoint: isSaved ? null : save};
   } finally {
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
   }
+}
+
+/** Puts the weights that the training leaves into the model, which has those of its last step. */
+export async function restoreBest({model, monitor, folder}: EngineRun): Promise<void> {
+  const {step, loss} = monitor.kept;
+  if (step === monitor.steps.length) return;
+  const {checkpoints} = folder;
+  for (const file of await listManifests(OWNER, checkpoints)) {
+    const read = (): Promise<Manifest> => readManifest(OWNER, checkpoints, file);
+    const manifest = await ifGood(OWNER, file.path, [], read);
+    if (manifest?.step !== step || manifest.metric !== loss) continue;
+    await restoreWeights(checkpoints, manifest.model, layerWeights(OWNER, model));
+    return;
+  }
+  throw new Error(
+    `${OWNER}: the checkpoint of step ${step}, which has the lowest held-out loss, is gone from ${checkpoints}`,
+  );
 }
 
 /**

@@ -2,6 +2,7 @@
 import {createHash, type Hash} from 'node:crypto';
 import {textDataset, type DatasetReport, type TextDataset} from '../llama/index';
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
+import type {ExamplePrompt} from '../llama/text/example_prompt';
 import type {Tokenizer} from '../llama/text/tokenizer';
 import type {LlamaConfig} from '../llama/config';
 import type {Context} from './command';
@@ -9,6 +10,7 @@ import type {CommandConsole} from './console';
 import {contentsOf, type DataContents} from './data_contents';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults} from './fitted_defaults';
+import {heldOutPrompts} from './held_out_answers';
 import {noteData, readExamples} from './read_examples';
 import type {RunData} from './run_data';
 import {asUsage, UsageError} from './usage_error';
@@ -22,6 +24,9 @@ export interface TrainingData {
   heldOut(): TextDataset;
   /** Examples in it. */
   heldOutExamples: number;
+  /** Some of its prompts, which the model answers before training and after it. */
+  prompts: ExamplePrompt[];
+  tokenizer: Tokenizer;
   batchSize: number;
   /** Steps of the run. */
   steps: number;
@@ -90,7 +95,8 @@ export async function prepareData(
     : await look(heldOutPart(), `${data}, held out`, heldOut, {hash});
 
   const all = {
-    ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
+    ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report, tokenizer},
+    prompts: await heldOutPrompts(heldOutPart().prompts(), config),
     contents: {
       data: contents,
       heldOut: validationContents ?? validationSplit,

@@ -5,6 +5,7 @@ import {isObject, show} from '../files/json';
 import type {MemoryMeter} from '../memory/meter';
 import type {Block} from '../model/blocks';
 import {checkNumber, countRange} from '../common/options';
+import type {Answer} from './held_out_answers';
 import type {StepRecord} from './report/report';
 import {nextTurn, type Progress} from './progress';
 
@@ -30,10 +31,22 @@ export interface HeldOutEntry {
   loss: number;
 }
 
-export type LogEntry = StepEntry | HeldOutEntry;
+/** What the model answers to held-out prompts after a step; 0: before the first. */
+export interface AnswersEntry {
+  event: 'answers';
+  step: number;
+  answers: Answer[];
+}
+
+/** Which step's model was saved, with its held-out loss. */
+export interface SavedEntry extends Omit<HeldOutEntry, 'event'> {
+  event: 'saved';
+}
+
+export type LogEntry = StepEntry | HeldOutEntry | AnswersEntry | SavedEntry;
 
 /**
- * A line of a log as an entry; null if it is the last line of a run that has ended.
+ * A line of a log as an entry; null if it is of the end of a run, which one that goes on comes to once more.
  *
  * @param what What messages start with: the file.
  * @throws if it is none.
@@ -43,10 +56,11 @@ export function checkedEntry(what: string, value: unknown): LogEntry | null {
     throw new Error(`${what} has a line that is no entry of a log: ${show(value)}`);
   };
   if (!isObject(value)) return fail();
-  const {event, step, blocks} = value;
-  if (event === 'end') return null;
+  const {event, step, blocks, answers} = value;
+  if (event === 'end' || event === 'saved') return null;
   const numbers = (name: string): number => numberIn(value[name]) ?? fail();
   if (typeof step !== 'number' || !Number.isSafeInteger(step)) return fail();
+  if (event === 'answers') return areAnswers(answers) ? {event, step, answers} : fail();
   const loss = numbers('loss');
   if (event === 'heldOut') return {event, step, loss};
   if (event !== 'step' || !areNames(blocks)) return fail();
@@ -62,6 +76,14 @@ function numberIn(value: unknown): number | undefined {
 
 function areNames(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((name) => typeof name === 'string');
+}
+
+function areAnswers(value: unknown): value is Answer[] {
+  const isText = (text: unknown): boolean => typeof text === 'string';
+  return (
+    Array.isArray(value) &&
+    value.every((each) => isObject(each) && isText(each['prompt']) && isText(each['text']))
+  );
 }
 
 /** What is watched, and where it is shown. */
@@ -81,6 +103,11 @@ export interface MonitorOptions {
   evaluate: (watch: (part: string) => void) => Promise<number | null>;
   /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
   evaluateEvery: number;
+  /**
+   * Whether the training leaves the weights that had the lowest held-out loss after a step; a number: and ends when so many losses in a row
+   * were not lower. Default false.
+   */
+  keepBest?: boolean | number;
   startProgress: () => Progress;
   /** Called with each entry of the log; default: no log. */
   log?: (entry: LogEntry) => void;
@@ -144,6 +171,7 @@ interface BegunStep {
 export class TrainingMonitor extends tfl.Callback {
   readonly steps: StepRecord[] = [];
   readonly heldOut: {step: number; loss: number}[] = [];
+  readonly answers: Array<Omit<AnswersEntry, 'event'>> = [];
   /** The most bytes of the optimizer's state between two steps. */
   stateBytes = 0;
   /** What the steps took that the log has from before this training went on. */
@@ -166,6 +194,34 @@ export class TrainingMonitor extends tfl.Callback {
   /** How many steps have trained a block, by its place in `blocks`. */
   stepsTrained(block: number): number {
     return this.steps.filter(({active}) => active[block]).length;
+  }
+
+  /** The held-out loss of the weights that the training leaves: the last one, or with `keepBest` the lowest, the first of equal ones. */
+  get kept(): {step: number; loss: number} {
+    const {step, loss} = this.measured[this.bestAt] ?? this.heldOut.at(-1)!;
+    return {step, loss};
+  }
+
+  /** Whether the weights are those to be kept, as far as is known, and will change with the next batch. */
+  get isBest(): boolean {
+    const isBetweenSteps = this.state().begun === null;
+    return isBetweenSteps && this.measured[this.bestAt]?.step === this.steps.length;
+  }
+
+  /** Of the held-out losses that `keepBest` compares the lowest; null if none is finite. */
+  get lowest(): number | null {
+    return this.measured[this.bestAt]?.loss ?? null;
+  }
+
+  /** How many of them were not lower in a row, until now. */
+  get notLower(): number {
+    return this.measured.length - 1 - this.bestAt;
+  }
+
+  /** Whether that is as many as `keepBest` waits for. */
+  get isOver(): boolean {
+    const {keepBest} = this.options;
+    return typeof keepBest === 'number' && this.notLower >= keepBest;
   }
 
   /** Batches that the training has had. */
@@ -191,10 +247,12 @@ export class TrainingMonitor extends tfl.Callback {
     for (const entry of log) {
       if (entry.event === 'heldOut') {
         this.heldOut.push({step: entry.step, loss: entry.loss});
-        continue;
+      } else if (entry.event === 'answers') {
+        this.answers.push({step: entry.step, answers: entry.answers});
+      } else if (entry.event === 'step') {
+        this.steps.push(this.recordOf(entry));
+        this.earlierSeconds += entry.seconds;
       }
-      this.steps.push(this.recordOf(entry));
-      this.earlierSeconds += entry.seconds;
     }
     this.restored = begun && {...begun, lossSum: begun.lossSum ?? NaN};
   }
@@ -206,6 +264,7 @@ export class TrainingMonitor extends tfl.Callback {
 
   /** Takes a step that is made, into the log too. */
   recordStep(step: Omit<StepEntry, 'event'>): void {
+    this.restored = null;
     const record = this.recordOf(step);
     this.steps.push(record);
     this.options.log?.({event: 'step', ...step});
@@ -216,6 +275,13 @@ export class TrainingMonitor extends tfl.Callback {
   recordHeldOut(entry: Omit<HeldOutEntry, 'event'>): void {
     this.heldOut.push(entry);
     this.options.log?.({event: 'heldOut', ...entry});
+  }
+
+  /** Takes answers to held-out prompts, into the log too. */
+  recordAnswers(answers: Answer[]): void {
+    const entry = {step: this.steps.length, answers};
+    this.answers.push(entry);
+    this.options.log?.({event: 'answers', ...entry});
   }
 
   end(): void {
@@ -251,12 +317,25 @@ export class TrainingMonitor extends tfl.Callback {
     begun.lossSum += (await (logs!.loss as tf.Scalar).data())[0]!;
     begun.batches++;
     if (begun.batches === this.accumulate) await this.endStep(begun);
+    if (this.isOver) this.model.stopTraining = true;
     await nextTurn();
   }
 
   override async onTrainEnd(): Promise<void> {
     await this.evaluate();
     this.end();
+  }
+
+  /** The held-out losses that `keepBest` compares. */
+  private get measured(): Array<{step: number; loss: number}> {
+    return this.options.keepBest ? this.heldOut.filter(({step}) => step > 0) : [];
+  }
+
+  /** Of these the place of the lowest, the first of equal ones; -1 if none is finite. */
+  private get bestAt(): number {
+    const losses = this.measured.map(({loss}) => (Number.isFinite(loss) ? loss : Infinity));
+    const lowest = Math.min(...losses);
+    return lowest < Infinity ? losses.indexOf(lowest) : -1;
   }
 
   private get accumulate(): number {

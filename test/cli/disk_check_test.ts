@@ -64,6 +64,9 @@ describe('the room that a run needs on its disk', function () {
     // of the two that stay all weights are others; or one is being written beside them
     near(min({method: 'full'}), 3 * weights);
     near(min({method: 'full', saveEvery: 50}), 3 * weights);
+    // the best one is a third
+    near(min({method: 'full', keepBest: true}), 4 * weights);
+    near(min({method: 'full', keepBest: 3, saveEvery: 0}), 4 * weights);
     const adapters = min({method: 'lora', saveEvery: 0}) - weights;
     expect(adapters).to.be.within(0.1 * weights, weights);
     near(min({method: 'lora'}), 2 * weights + 3 * adapters);

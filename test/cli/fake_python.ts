@@ -6,13 +6,14 @@ import {join} from 'node:path';
  * checkpoint, whose files it hands back as they are, for as many steps as `FAKE_STEPS` says (default: to the end), and then saves a
  * checkpoint and stops when it is told to. With `FAKE_ERROR` it fails with that, with `FAKE_SAYS` it says that in the place of its first
  * step (`"MODEL"` stands for the model of the checkpoint), and with `FAKE_HANG` it writes its number to that file and never ends. With
- * `FAKE_FULL` it finds no room for files so many times.
+ * `FAKE_FULL` it finds no room for files so many times. `FAKE_LOSSES` has held-out losses by steps, `,3,2`: those of which there is one
+ * are measured.
  */
 const PROGRAM = `
 const {cpSync, existsSync, readFileSync, writeFileSync} = require('node:fs');
 const {dirname, join} = require('node:path');
 const args = process.argv.slice(2);
-const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR, FAKE_SAYS, FAKE_HANG, FAKE_FULL = '0'} = process.env;
+const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR, FAKE_SAYS, FAKE_HANG, FAKE_FULL = '0', FAKE_LOSSES} = process.env;
 if (args[0].endsWith('probe.py')) {
   console.log(FAKE_FOUND);
   process.exit(0);
@@ -54,7 +55,14 @@ const write = async (names) => {
   }
   const {model, optimizer} = job.resume;
   const weights = model.map(({file}) => file);
-  let {step} = job.start;
+  let {step, lowest, notLower} = job.start;
+  const losses = (FAKE_LOSSES ?? '').split(',');
+  const save = async () => {
+    const counters = {...optimizer.counters, iter: step};
+    await write([...weights, ...optimizer.files]);
+    send('checkpoint', {step, model, optimizer: {counters, files: optimizer.files}, stateBytes: 4e6});
+    await when('saved-' + step);
+  };
   const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;
   while (step < last) {
     const learningRate = job.optimizer.stepRates[step];
@@ -62,16 +70,21 @@ const write = async (names) => {
     const blocks = periods[Math.floor(step / interval)];
     step++;
     send('step', {step, loss: 2, learningRate, blocks, seconds: 0.1, peakBytes: 5e6, stateBytes: 4e6});
+    if (!losses[step - 1]) continue;
+    const loss = Number(losses[step - 1]);
+    send('heldOut', {step, loss});
+    const isBest = lowest === null || loss < lowest;
+    [lowest, notLower] = isBest ? [loss, 0] : [lowest, notLower + 1];
+    if (job.patience !== null && notLower >= job.patience) break;
+    if (job.keepBest && isBest && step < last) await save();
   }
-  if (step < job.steps) {
-    const counters = {...optimizer.counters, iter: step};
+  const isOver = step === job.steps || (job.patience !== null && notLower >= job.patience);
+  if (!isOver) {
     await when('stop');
-    await write([...weights, ...optimizer.files]);
-    send('checkpoint', {step, model, optimizer: {counters, files: optimizer.files}, stateBytes: 4e6});
-    await when('saved-' + step);
+    await save();
     send('stopped', {step});
   } else {
-    if (job.start.heldOutAt !== step) send('heldOut', {step, loss: 1.5});
+    if (job.start.heldOutAt !== step && !losses[step - 1]) send('heldOut', {step, loss: 1.5});
     await write(weights);
     send('done', {model, skipped: 0});
   }

@@ -18,12 +18,14 @@ import {
 } from '../../src/index';
 import {
   createLlama,
+  generate,
   loadLlama,
   loadTokenizer,
   perplexity,
   saveLlama,
   sparseCrossEntropy,
   textDataset,
+  type ChatMessage,
   type TextDatasetOptions,
 } from '../../src/llama';
 import type {RunRecord} from '../../src/cli/report/report';
@@ -568,7 +570,7 @@ describe('tfjs-owlore finetune', function () {
     const run = JSON.parse(json![1]!) as RunRecord;
     expect(run.steps).to.have.length(6);
     expect(run.heldOut.map(({step}) => step)).to.deep.equal([0, 1, 2, 3, 4, 5, 6]);
-    expect(run).to.deep.include({sample: null, scoreTitle: 'outlier ratio', outsideBlocks: 'all'});
+    expect(run).to.deep.include({scoreTitle: 'outlier ratio', outsideBlocks: 'all', savedStep: 6});
     expect(run.memory.full).to.equal(null);
 
     const blockHistory = readJson<BlockHistory>(output, 'block-history.json');
@@ -588,6 +590,101 @@ describe('tfjs-owlore finetune', function () {
     callback.restore();
     model.dispose();
     optimizer.dispose();
+  });
+
+  describe('answers held-out prompts before training and after it', () => {
+    interface Answers {
+      event: string;
+      step: number;
+      answers: Array<{prompt: string; text: string}>;
+    }
+    const answersIn = (output: string): Answers[] =>
+      (readLog(output) as unknown as Answers[]).filter(({event}) => event === 'answers');
+    const user = (content: string): object => ({role: 'user', content});
+    const assistant = (content: string): object => ({role: 'assistant', content});
+
+    /** What a model writes after some prompts, by the library, and the dots of what is cut off. */
+    async function answersOf(source: string, prompts: number[][]): Promise<string[]> {
+      const {tokenizer} = runs.folder;
+      const {model} = await loadLlama(source);
+      const max = Math.min(64, 64 - Math.max(...prompts.map(({length}) => length)));
+      const texts: string[] = [];
+      for (const prompt of prompts) {
+        const options = {maxNewTokens: max, stop: tokenizer.eosTokenId};
+        const {ids, finishReason} = await generate(model, prompt, options);
+        const decode = (all: number[]): string => tokenizer.decode(all, {skipSpecialTokens: true});
+        const text = decode([...prompt, ...ids]).slice(decode(prompt).length);
+        texts.push(finishReason === 'stop' ? text : `${text}…`);
+      }
+      model.dispose();
+      return texts;
+    }
+
+    it('of chats, instructions and texts, in log and report', async () => {
+      const {tokenizer} = runs.folder;
+      const long = 'the cat sat '.repeat(12);
+      const lines = [
+        {messages: [user(long), assistant('no')]}, // leaves too little room
+        {messages: [assistant('well'), user('x'), assistant('y')]}, // has no prompt
+        {no: 'example'},
+        {messages: [{role: 'system', content: 'a'}, user('the cat'), assistant('sat')]},
+        {messages: [user('on'), assistant('the'), user('mat'), assistant('on')]},
+        {text: 'the cat sat on the mat'},
+        {text: 'one too many'},
+      ];
+      const validation = runs.folder.writeLines('mixed.jsonl', lines);
+      const args = ['--validation', validation, '--steps', '3', '--method', 'lora', '--rank', '2'];
+      const {numTensors} = tf.memory();
+      const {output, model} = await runs.runJson(...args);
+      expect(tf.memory().numTensors).to.equal(numTensors);
+      const chat = (messages: object[]): number[] =>
+        tokenizer.applyChatTemplate(messages as ChatMessage[], {addGenerationPrompt: true});
+      const ids = tokenizer.encode('the cat sat on the mat');
+      const begun = ids.slice(0, Math.min(16, Math.ceil(ids.length / 2)));
+      const prompts = [
+        chat([{role: 'system', content: 'a'}, user('the cat')]),
+        chat([user('on')]),
+        begun,
+      ];
+      const texts = ['the cat', 'on', tokenizer.decode(begun, {skipSpecialTokens: true})];
+      const [before, after, ...others] = answersIn(output);
+      expect([before!.step, after!.step, others]).to.deep.equal([0, 3, []]);
+      for (const [{answers}, source] of [
+        [before!, runs.folder.model],
+        [after!, model],
+      ] as const) {
+        const expected = await answersOf(source, prompts);
+        expect(answers).to.deep.equal(texts.map((prompt, i) => ({prompt, text: expected[i]!})));
+      }
+      expect(before!.answers).not.to.deep.equal(after!.answers);
+      const html = readFileSync(join(output, 'report.html'), 'utf8');
+      const json = /<script type="application\/json" id="run">(.*?)<\/script>/s.exec(html);
+      expect((JSON.parse(json![1]!) as RunRecord).samples).to.deep.equal(
+        texts.map((prompt, i) => ({
+          prompt,
+          before: before!.answers[i]!.text,
+          after: after!.answers[i]!.text,
+        })),
+      );
+    });
+
+    it('and trains as it would without', async () => {
+      const train = async (example: object): Promise<{steps: number[]; answers: number}> => {
+        const validation = runs.folder.writeLines('validation.jsonl', [example]);
+        const args = ['--validation', validation, '--steps', '6', '--method', 'lora'];
+        const how = ['--max-length', '60', '--rank', '2', '--lora-dropout', '0.3'];
+        const {output} = await runs.runJson(...args, ...how);
+        const steps = readLog(output).flatMap((entry) =>
+          entry.event === 'step' ? [entry.loss] : [],
+        );
+        return {steps, answers: answersIn(output).length};
+      };
+      const answered = await train({text: 'the cat sat on the mat'});
+      const prompt = 'the cat sat '.repeat(6);
+      const without = await train({messages: [user(prompt), assistant('x')]});
+      expect([answered.answers, without.answers]).to.deep.equal([2, 0]);
+      expect(answered.steps).to.deep.equal(without.steps);
+    });
   });
 
   it('tells nothing of a URL that may be secret, in card and report', async () => {
@@ -714,6 +811,7 @@ describe('tfjs-owlore finetune', function () {
     ['--fields prompt=a', /--fields must name either text, or messages, or prompt and answer/],
     ['--chat-template none', /--chat-template: there is no file 'none'/],
     ['--max-length 65', /finetune: --max-length must be at most .*\(64\); got 65/],
+    ['--keep-best 0', /--keep-best, if it has a value, must be an integer >= 1; got 0/],
     ['--validation-split 0.99', /leaves none to train on/],
   ] as const) {
     it(`refuses ${args}, exit code 2, and writes nothing`, async () => {

@@ -10,6 +10,7 @@ import {
   fileOrUrl,
   flag,
   flagOf,
+  flagOrNumber,
   modelSource,
   group,
   libraryOption,
@@ -66,6 +67,25 @@ describe('command line options', () => {
       ...{stop: [], packing: false, prompt: undefined},
     });
     expect([...given]).to.deep.equal([]);
+  });
+
+  it('may be on, off or a number', () => {
+    const kept = {
+      keep: flagOrNumber('keep', 'n', {integer: true, min: 1}),
+      packing: flag('packed'),
+    };
+    const keepOf = (args: string[], config = {}): unknown => read(kept, args, config).settings.keep;
+    expect(keepOf([])).to.equal(false);
+    expect(keepOf(['--keep'])).to.equal(true);
+    expect(keepOf(['--keep', '--packing'])).to.equal(true);
+    expect(keepOf(['--keep', '3', '--packing'])).to.equal(3);
+    expect(keepOf([], {keep: 2})).to.equal(2);
+    expect(keepOf(['--no-keep'], {keep: 2})).to.equal(false);
+    for (const wrong of ['0', '1.5', 'x']) {
+      expect(() => keepOf(['--keep', wrong])).to.throw(
+        `test: --keep, if it has a value, must be an integer >= 1; got ${wrong === 'x' ? "'x'" : wrong}`,
+      );
+    }
   });
 
   it('are read by their names in kebab case', () => {

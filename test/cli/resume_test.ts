@@ -15,6 +15,7 @@ import {expect} from 'chai';
 import {backends, fastBackend, thorough} from '../support/backends';
 import {resultOf, runProgram, startProgram} from '../support/programs';
 import {inLog, start} from './cli_process';
+import {loadLlama, loadTokenizer, perplexity, textDataset} from '../../src/llama';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
 
@@ -146,6 +147,66 @@ describe('tfjs-owlore finetune --resume', function () {
     if (!thorough && !title.startsWith('OwLore, stopped')) continue;
     it(`ends as if it had not been stopped: ${title}`, () =>
       thorough ? expectSame(steps, args, signals) : expectSame(15, args, signals.slice(0, 1)));
+  }
+
+  // so fast, and on such other texts, that the held-out loss rises again
+  const keepsBest = ['--learning-rate', '0.03', '--evaluate-every', '2', '--seed', '1'];
+  const others = ['on the mat sat a dog', 'the mat on the cat 7', 'a cat on a dog'];
+  for (const [title, args] of [
+    ['the best model', ['--keep-best', '--interval', '2', '--rank', '4']],
+    ['the best model, and ends early', ['--keep-best', '4', '--method', 'full']],
+    ['the best adapters', ['--keep-best', '--method', 'lora', '--rank', '2']],
+    ['the best of 16 bits', ['--keep-best', '--interval', '2', '--frozen-dtype', 'BF16']],
+  ] as const) {
+    if (!thorough && !title.endsWith('ends early')) continue;
+    it(`keeps ${title} as if it had not been killed`, async () => {
+      const validation = folder.writeLines(
+        'others.jsonl',
+        others.map((text) => ({text})),
+      );
+      const how = ['--steps', '40', '--save-every', '3', '--validation', validation];
+      const all = [...how, ...keepsBest, ...args];
+      const whole = newOutput();
+      const {code, stdout, stderr} = await runCli(argsOf(whole, ...all, '--json'));
+      expect(code, stderr).to.equal(0);
+      const {savedStep, steps, heldOutLoss} = JSON.parse(stdout) as {
+        savedStep: number;
+        steps: number;
+        heldOutLoss: {before: number; after: number};
+      };
+      const {log} = remains(whole);
+      const losses = (log as Array<{event: string; step: number; loss: number}>).filter(
+        ({event, step}) => event === 'heldOut' && step > 0,
+      );
+      const lowest = Math.min(...losses.map(({loss}) => loss));
+      const best = losses.find(({loss}) => loss === lowest)!;
+      expect([savedStep, heldOutLoss.after]).to.deep.equal([best.step, lowest]);
+      expect(savedStep).to.be.below(steps);
+      expect(log.at(-2)).to.deep.equal({event: 'saved', step: savedStep, loss: lowest});
+      // the saved model is the one that was measured
+      const tokenizer = await loadTokenizer(folder.model);
+      const {model, config} = await loadLlama(join(whole, 'model'));
+      const heldOut = textDataset(validation, tokenizer, {
+        ...{maxLength: 12, batchSize: 4, shuffle: false, config},
+      });
+      expect((await perplexity(model, heldOut)).loss).to.be.closeTo(lowest, 1e-5);
+      model.dispose();
+
+      // killed before and after the best step
+      const output = newOutput();
+      const at = (step: number): string => `"step":${step},"loss"`;
+      expect(savedStep).to.be.within(4, steps - 6);
+      await stopped(output, all, {at: at(savedStep - 1), signal: 'SIGKILL'});
+      const child = start(['finetune', '--resume', output]);
+      const closed = resultOf(child);
+      await inLog(closed, output, at(savedStep + 5));
+      child.kill('SIGKILL');
+      await closed;
+      const resumed = await resume(output);
+      expect(resumed.code, resumed.stderr).to.equal(0);
+      expect(remains(output)).to.deep.equal(remains(whole));
+      expect(readdirSync(output).sort()).to.deep.equal(readdirSync(whole).sort());
+    });
   }
 
   /** Compares a run that each signal stops once with one that is not stopped. */

@@ -259,6 +259,9 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(stderr).to.match(/training in PyTorch 2\.6\.0, on cpu: 1 process/);
       expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
       expect(readLog(output).at(-1)).to.deep.equal({event: 'end', state: 'done'});
+      // the weights have come back
+      const answers = readLog(output).filter(({event}) => event === 'answers');
+      expect(answers.map(({step}) => step)).to.deep.equal([0, 6]);
       const names = readdirSync(output).filter((name) => !name.startsWith('.'));
       expect(names.sort()).to.deep.equal([
         'block-history.json',
@@ -288,6 +291,25 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(card).to.include('engine').and.not.include(python);
       const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as object;
       expect(config).to.include({engine: 'torch', processes: 1}).and.not.include.keys('python');
+    });
+
+    it('keeps the model with the lowest held-out loss, and ends when others were not lower', async () => {
+      const output = newOutput();
+      const own = argsOf(output, '--keep-best', '2', '--evaluate-every', '1');
+      const {code} = await runCli(own, null, 'step 1: held-out loss');
+      expect(code).to.equal(exitCodes.SIGINT);
+      const resumed = await withEnvironment({...fake, FAKE_LOSSES: ',9,0.5,9,9'}, () =>
+        runCli([...torch(output), '--json']),
+      );
+      expect(resumed.code, resumed.stderr).to.equal(exitCodes.done);
+      expect(JSON.parse(resumed.stdout)).to.deep.include({steps: 5, savedStep: 3});
+      expect(resumed.stderr).to.match(
+        /training ended after step 5 of 6: no lower held-out loss in 2 measurements\nkept: the model of step 3, held-out loss 0\.5000\n/,
+      );
+      expect(readLog(output).slice(-2)).to.deep.equal([
+        {event: 'saved', step: 3, loss: 0.5},
+        {event: 'end', state: 'done'},
+      ]);
     });
 
     it('stops with a checkpoint, from which this library goes on', async () => {
@@ -341,8 +363,8 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(
         readLog(output)
           .map(({event}) => event)
-          .slice(-3),
-      ).to.deep.equal(['step', 'heldOut', 'end']);
+          .slice(-4),
+      ).to.deep.equal(['step', 'heldOut', 'answers', 'end']);
     });
 
     describe('where Python finds no room', () => {

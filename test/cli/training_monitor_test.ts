@@ -54,6 +54,65 @@ describe('TrainingMonitor', () => {
     expect(monitor.state().begun).to.deep.equal({batches: 1, lossSum: NaN});
   });
 
+  /** A monitor that has seen held-out losses, of step 0, 1, … */
+  function after(losses: readonly number[], keepBest: boolean | number): TrainingMonitor {
+    const monitor = monitorOf({keepBest});
+    const entries = losses.flatMap((loss, step): LogEntry[] => [
+      ...(step > 0
+        ? [{event: 'step' as const, step, loss: 1, learningRate: 1, blocks: [], seconds: 0, peakBytes: 0}] // prettier-ignore
+        : []),
+      {event: 'heldOut', step, loss},
+    ]);
+    monitor.restore({steps: losses.length - 1, stateBytes: 0, begun: null}, entries);
+    return monitor;
+  }
+
+  it('keeps the step with the lowest held-out loss, the first of equal ones, and not the beginning', () => {
+    for (const [losses, step] of [
+      [[3, 2, 1], 2],
+      [[1, 2, 3], 1],
+      [[3, 2, 2], 1],
+      [[3, NaN, 4], 2],
+      [[3, NaN, NaN], 2],
+      [[3], 0],
+    ] as const) {
+      const monitor = after(losses, true);
+      expect(monitor.kept, String(losses)).to.deep.equal({step, loss: losses[step]});
+      const isBest = step > 0 && step === losses.length - 1 && losses[step]! > 0;
+      expect(monitor.isBest, String(losses)).to.equal(isBest);
+      expect(monitor.isOver).to.equal(false);
+    }
+    const last = after([3, 1, 2], false);
+    expect([last.kept.step, last.isBest]).to.deep.equal([2, false]);
+  });
+
+  it('is over when as many losses in a row as it waits for were not lower, as with Keras', () => {
+    for (const [losses, patience, isOver] of [
+      [[3, 2, 2.5], 1, true],
+      [[3, 2, 2.5], 2, false],
+      [[3, 2, 2], 1, true],
+      [[3, 2, 2.5, 1.5], 1, false],
+      [[3, 2, 2.5, 2.4], 2, true],
+      [[1, 2], 1, false],
+      [[1, NaN, NaN], 2, true],
+      [[1], 1, false],
+    ] as const)
+      expect(after(losses, patience).isOver, `${losses}; ${patience}`).to.equal(isOver);
+  });
+
+  it('has answers from its log, and takes no others for such', () => {
+    const answers = [{prompt: 'a', text: 'b'}];
+    const entry = {event: 'answers', step: 0, answers};
+    const monitor = monitorOf();
+    const checked = checkedEntry('log', JSON.parse(JSON.stringify(entry)))!;
+    monitor.restore({steps: 0, stateBytes: 0, begun: null}, [checked]);
+    expect(monitor.answers).to.deep.equal([{step: 0, answers}]);
+    for (const wrong of [null, {}, [null], [{prompt: 'a'}], [{prompt: 'a', text: 1}]])
+      expect(() => checkedEntry('log', {...entry, answers: wrong})).to.throw(/is no entry/);
+    // the run that goes on saves its model anew
+    expect(checkedEntry('log', {event: 'saved', step: 3, loss: 1})).to.equal(null);
+  });
+
   it('takes nothing for an entry of a log that is none', () => {
     const step = {event: 'step', step: 1, loss: 2, learningRate: 1, blocks: ['a'], seconds: 1};
     for (const value of [

@@ -9,7 +9,8 @@ export const digits = '0123456789abcdef'.repeat(2);
 const step = {event: 'step' as const, loss: 1, learningRate: 1, blocks: [], seconds: 1};
 const report: RunRecord = {
   ...{title: '', lead: '', method: '', backend: '', parameters: 1, seconds: 1, settings: {}},
-  ...{scoreTitle: null, outsideBlocks: 'all', blocks: [], steps: [], heldOut: [], sample: null},
+  ...{scoreTitle: null, outsideBlocks: 'all', blocks: [], steps: [], heldOut: []},
+  ...{savedStep: 0, samples: []},
   memory: {method: {peak: 1, state: 1}, full: null},
 };
 

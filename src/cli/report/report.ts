@@ -20,10 +20,12 @@ export interface RunRecord {
   steps: StepRecord[];
   /** Held-out loss after so many steps. */
   heldOut: {step: number; loss: number}[];
+  /** The step whose model was saved, of which there is a held-out loss. */
+  savedStep: number;
   /** Of the run, and of full fine-tuning beside it where that was measured. */
   memory: {method: MemoryRecord; full: MemoryRecord | null};
-  /** What the model makes of a prompt, where it was asked; both texts begin with the prompt. */
-  sample: {prompt: string; before: string; after: string} | null;
+  /** What the model goes on with after some prompts, before training and after it. */
+  samples: {prompt: string; before: string; after: string}[];
 }
 
 export interface BlockRecord {

@@ -19,7 +19,8 @@ import {savingOf, untilSaved} from '../full_disk';
 import {flagOf, isThere} from '../options';
 import {KEPT_CHECKPOINTS} from '../run_files';
 import {defaultPython} from '../start_program';
-import {stateIn} from '../tfjs_engine';
+import {restoreBest, stateIn} from '../tfjs_engine';
+import type {TrainingMonitor} from '../training_monitor';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
 import {defaultInPython, optimizerOfJob, weightsOfJob, type Job} from './job';
@@ -97,6 +98,8 @@ async function writeJob(
     checkpoints: resolve(folder.checkpoints),
     ...{steps: data.steps, evaluateEvery: settings.evaluateEvery!},
     saveEvery: settings.saveEvery! > 0 ? settings.saveEvery! : null,
+    keepBest: settings.keepBest !== false,
+    patience: typeof settings.keepBest === 'number' ? settings.keepBest : null,
     parallel: settings.parallel,
     recompute: settings.gradientCheckpointing !== 'none',
     optimizer: told,
@@ -113,6 +116,7 @@ async function writeJob(
       lossSum: begun?.lossSum ?? 0,
       stateBytes,
       heldOutAt: monitor.heldOut.at(-1)?.step ?? null,
+      ...{lowest: monitor.lowest, notLower: monitor.notLower},
     },
     resume: found && {model: found.model, optimizer: found.optimizer},
   };
@@ -161,7 +165,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
   const parts = partsOf(run);
   const found = await findCheckpoint(folder.checkpoints, parts);
   if (found === null) {
-    run.goOn(null);
+    await run.goOn(null);
     return null;
   }
   const {path, manifest} = found;
@@ -176,7 +180,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
     callback!.attach(model, optimizer);
     callback!.restore();
   }
-  run.goOn(reached);
+  await run.goOn(reached);
   return manifest;
 }
 
@@ -224,7 +228,7 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
     const command = {python: python!, processes: processes!};
     const files = {job: join(folder.job, 'job.json'), log: folder.pythonLog};
     for await (const event of eventsOf(run, {...command, ...files})) {
-      checkPlace(job, monitor.steps.length, event);
+      checkPlace(job, monitor, event);
       if (event.event === 'begin') context.console.note(placeOf(event));
       else if (event.event === 'step') takeStep(run, event);
       else if (event.event === 'heldOut') monitor.recordHeldOut(event);
@@ -245,9 +249,10 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
   await restoreWeights(folder.checkpoints, done.model, layerWeights('finetune', model));
   const {model: files, skipped} = done;
   const save = (): Promise<void> => saveEnd(run, job, beside, files, skipped);
-  const isThere = job.start.step === job.steps;
+  const isThere = job.start.step === monitor.steps.length;
   const isDue = settings.saveEvery! > 0 && !isThere;
   if (isDue) await save();
+  await restoreBest(run);
   return {skippedSteps: skipped, saveCheckpoint: isDue || isThere ? null : save};
 }
 
@@ -315,7 +320,8 @@ function placeOf(event: Extract<TorchEvent, {event: 'begin'}>): string {
 }
 
 /** Throws unless an event is one that may come after so many steps. */
-function checkPlace(job: Job, steps: number, event: TorchEvent): void {
+function checkPlace(job: Job, monitor: TrainingMonitor, event: TorchEvent): void {
+  const steps = monitor.steps.length;
   const fail = (what: string): never => {
     throw new Error(
       `--engine torch: finetune.py has sent ${what} after step ${steps} of ${job.steps}`,
@@ -328,7 +334,7 @@ function checkPlace(job: Job, steps: number, event: TorchEvent): void {
     const isNew = name !== 'checkpoint' || step > job.start.step;
     if (!isRight || !isNew) fail(`'${name}' of step ${step}`);
   }
-  if (event.event === 'done' && steps !== job.steps) fail(`'${event.event}'`);
+  if (event.event === 'done' && steps !== job.steps && !monitor.isOver) fail(`'${event.event}'`);
   if (event.event === 'step' && event.blocks.some((name) => !job.blocks.includes(name)))
     fail(`blocks that the model does not have (${cut(event.blocks.join(', '))})`);
   const counts = (layers: Job['layers']): string =>
@@ -365,9 +371,10 @@ function saveEnd(
   model: Manifest['model'],
   skipped: number,
 ): Promise<void> {
-  const counters = {iter: job.steps, [ACCUMULATED]: 0, 'owlore.skipped': skipped};
+  const step = run.monitor.steps.length;
+  const counters = {iter: step, [ACCUMULATED]: 0, 'owlore.skipped': skipped};
   return commit(run, job, beside, {
-    ...{step: job.steps, model, optimizer: {counters, files: []}},
+    ...{step, model, optimizer: {counters, files: []}},
     ...{stateBytes: run.monitor.stateBytes, data: run.training.state()},
   });
 }
@@ -380,13 +387,14 @@ type Files = Pick<
   Pick<Manifest, 'data'>;
 
 async function commit(
-  {options, optimizer, callback, data: {contents}, save}: EngineRun,
+  {options, optimizer, callback, monitor, data: {contents}, save}: EngineRun,
   job: Job,
   {probabilities}: BesideJob,
   {step, model, optimizer: saved, stateBytes, data}: Files,
 ): Promise<void> {
   const manifest: Manifest = {
-    ...{format: FORMAT, version: VERSION, step, epoch: 0, batches: 0, metric: null},
+    ...{format: FORMAT, version: VERSION, step, epoch: 0, batches: 0},
+    metric: monitor.isBest ? monitor.kept.loss : null,
     ...{backend: BACKEND, kernels: null, model, data},
     optimizer: {settings: optimizer.settings, ...saved},
     callback: callback && {

@@ -51,6 +51,10 @@ export interface Job {
   steps: number;
   evaluateEvery: number;
   saveEvery: number | null;
+  /** Whether there is a checkpoint after each held-out loss that is lower than all after a step before it. */
+  keepBest: boolean;
+  /** The training ends when so many in a row were not lower; null: when its steps are made. */
+  patience: number | null;
   parallel: 'ddp' | 'fsdp';
   /** Whether activations of blocks are computed again in the backward pass. */
   recompute: boolean;
@@ -73,6 +77,9 @@ export interface Job {
     lossSum: number | null;
     stateBytes: number;
     heldOutAt: number | null;
+    /** Of those after a step the lowest, if one is finite, and how many after it were not lower. */
+    lowest: number | null;
+    notLower: number;
   };
   /** The checkpoint that it goes on from. */
   resume: Pick<Manifest, 'model' | 'optimizer'> | null;

@@ -14,7 +14,8 @@ import {
 } from './dataset_report';
 import {checkVocabulary, encodeExample, IGNORED, type EncodedExample} from './encode_example';
 import {ExampleError} from './example_error';
-import {readExample} from './formats';
+import {promptOf, type ExamplePrompt} from './example_prompt';
+import {readExample, type Example} from './formats';
 import {parseRecord, readRecords} from './records';
 import {Packer, paddedRow, type Rest, type Row} from './rows';
 import {shuffled} from './shuffle';
@@ -127,6 +128,19 @@ export class DatasetPass {
     if (this.report.batches === 0) throw this.nothingUsed();
   }
 
+  /** The beginnings of examples, in the order of the pass; those that cannot be used are left out. */
+  async *prompts(): AsyncGenerator<ExamplePrompt> {
+    for await (const record of this.records()) {
+      let prompt: ExamplePrompt | null = null;
+      try {
+        prompt = promptOf(this.read(record), this.tokenizer);
+      } catch {
+        // the report of the batches says why
+      }
+      if (prompt && prompt.ids.length > 0) yield prompt;
+    }
+  }
+
   /** Tokens of the model; infinite if it is not known. */
   private get vocabSize(): number {
     return this.options.config?.vocabSize ?? Infinity;
@@ -194,17 +208,22 @@ export class DatasetPass {
     }
   }
 
+  /** @throws ExampleError if it cannot be read. */
+  private read(record: RawRecord): Example {
+    const {format, fields} = this.options;
+    const {hasChatTemplate} = this.tokenizer;
+    return readExample(parseRecord(record), {format, fields, hasChatTemplate});
+  }
+
   /** Null if the example is dropped. */
   private encode(record: RawRecord): EncodedExample | null {
     const {line} = record;
     let encoded: EncodedExample;
     try {
-      const {format, fields, learnPrompts, packing, maxLength} = this.options;
-      const {hasChatTemplate} = this.tokenizer;
-      const example = readExample(parseRecord(record), {format, fields, hasChatTemplate});
+      const {learnPrompts, packing, maxLength} = this.options;
       // a row, the label of its last token, and one more, which tells that the example is cut
       const max = packing ? Infinity : maxLength + 2;
-      encoded = encodeExample(example, this.tokenizer, learnPrompts, max);
+      encoded = encodeExample(this.read(record), this.tokenizer, learnPrompts, max);
     } catch (error) {
       this.drop(line, error as Error);
       return null;

@@ -10,6 +10,7 @@ import {
   type TextBatch,
 } from './dataset_pass';
 import type {DatasetReport} from './dataset_report';
+import type {ExamplePrompt} from './example_prompt';
 import {fieldsText} from './formats';
 import type {Tokenizer} from './tokenizer';
 
@@ -59,6 +60,15 @@ export class TextDataset implements AsyncIterable<TextBatch> {
   /** As `iterator`. */
   [Symbol.asyncIterator](): AsyncGenerator<TextBatch, void> {
     return this.batches();
+  }
+
+  /**
+   * The beginnings of the examples of a pass, which a model may go on from, without the answers.
+   *
+   * @internal
+   */
+  prompts(): AsyncGenerator<ExamplePrompt> {
+    return new DatasetPass(OWNER, this.source, this.tokenizer, this.options, this.next).prompts();
   }
 
   /** The state after the batch that was taken last. */

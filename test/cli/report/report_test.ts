@@ -8,10 +8,11 @@ import {writeReport, type RunRecord} from '../../../src/cli/report/report';
 
 const record: RunRecord = {
   ...{title: 'a run', lead: 'of a test', method: 'OwLore', backend: 'wasm', parameters: 9},
-  ...{seconds: 60, settings: {}, scoreTitle: null, outsideBlocks: 'all', sample: null},
+  ...{seconds: 60, settings: {}, scoreTitle: null, outsideBlocks: 'all'},
   blocks: [{name: 'block', score: null, probability: 1, stepsTrained: 1}],
   steps: [{loss: 2, learningRate: 0.1, active: [true], peak: 7e6}],
   heldOut: [0, 1].map((step) => ({step, loss: 3 - step})),
+  ...{savedStep: 1, samples: []},
   memory: {method: {peak: 7e6, state: 2e6}, full: null},
 };
 
@@ -46,6 +47,25 @@ describe('the report of a run', () => {
       expect(shown({seconds}).figures.at(-1)).to.match(new RegExp(`^Time${told}1 steps`));
     });
   }
+
+  it('shows what the model goes on with, before and after, as text', () => {
+    const samples = [
+      {prompt: 'What is a whale?', before: 'I <b>am</b>', after: '</script> A fish'},
+      {prompt: 'And a ship?', before: '', after: 'Wood…'},
+    ];
+    const {text, headings} = shown({samples});
+    expect(headings).to.include('Before and after');
+    expect(text).to.match(
+      /What is a whale\?beforeI <b>am<\/b>after<\/script> A fishAnd a ship\?beforeafterWood…/,
+    );
+    expect(shown({}).headings).not.to.include('Before and after');
+  });
+
+  it('has the loss of the model that was saved', () => {
+    const heldOut = [3, 1, 2].map((loss, step) => ({step, loss}));
+    expect(shown({heldOut, savedStep: 1}).figures[0]).to.match(/^Held-out loss3\.000 → 1\.000/);
+    expect(shown({heldOut, savedStep: 2}).figures[0]).to.match(/^Held-out loss3\.000 → 2\.000/);
+  });
 
   it("has tensor memory of this library's steps, and the memory of the process of PyTorch's", () => {
     const own = shown({});

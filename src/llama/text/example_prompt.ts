@@ -1,0 +1,36 @@
+import type {Example} from './formats';
+import type {Tokenizer} from './tokenizer';
+
+/** The beginning of an example, which a model is to go on from. */
+export interface ExamplePrompt {
+  /** What a person has said or written: of a chat the message before the first answer. */
+  text: string;
+  /** All that comes before, as the model reads it. */
+  ids: number[];
+}
+
+/** Tokens of a text that are its beginning, or half of it where that is less, and the characters that are looked at for them. */
+const [BEGINNING, LOOKED_AT] = [16, 1000];
+
+/** The beginning of an example; null if it begins with an answer, or has nothing before one. */
+export function promptOf(example: Example, tokenizer: Tokenizer): ExamplePrompt | null {
+  switch (example.format) {
+    case 'text': {
+      const ids = tokenizer.encode(example.text.slice(0, LOOKED_AT));
+      const begun = ids.slice(0, Math.min(BEGINNING, Math.ceil(ids.length / 2)));
+      return {text: tokenizer.decode(begun, {skipSpecialTokens: true}), ids: begun};
+    }
+    case 'prompt-completion':
+      return {text: example.prompt, ids: tokenizer.encode(example.prompt)};
+    case 'chat': {
+      const {messages, from = 0} = example;
+      const first = messages.findIndex(({role}, i) => i >= from && role === 'assistant');
+      if (first <= 0) return null;
+      const before = messages.slice(0, first);
+      return {
+        text: before.at(-1)!.content,
+        ids: tokenizer.applyChatTemplate(before, {addGenerationPrompt: true}),
+      };
+    }
+  }
+}
