@@ -51,6 +51,8 @@ export class ChatInput {
       this.waiting = resolve;
       if (!this.screen) return;
       this.screen.isShown = true;
+      // rows that were not shown are none to go back over
+      Object.assign(this.readline, {prevRows: 0});
       this.readline.prompt(true);
     });
   }

@@ -166,8 +166,10 @@ describe('tfjs-owlore chat', () => {
     });
 
     it('shows lines that are pasted together one by one, each with its answer below it', async () => {
+      // with the prompt as wide as the terminal
+      const wide = `and ${'x'.repeat(34)}`;
       const {code, text} = await typing([
-        ['leaves\\..*> ', 'the cat\rsat\r\ton the\u0007 mat\rand'],
+        ['leaves\\..*> ', 'the cat\rsat\r\ton the\u0007 mat\r' + wide],
         ['(cut off.*){3}> .*and', '\u0003'],
         [PROMPT, '\u0004'],
       ]);
@@ -179,6 +181,10 @@ describe('tfjs-owlore chat', () => {
         new RegExp(`> the cat\n${answer}> sat\n${answer}> .?on the.* mat\n${answer}> and`),
       );
       expect(shown).not.to.include('\u0007');
+      // nothing goes up, over the last answer
+      const last = text.slice(text.lastIndexOf('(cut off'), text.lastIndexOf(wide));
+      // eslint-disable-next-line no-control-regex -- as above
+      expect(last).not.to.match(/\u001b\[\d*A/);
       expect(shown.replace(/\s+/g, ' ')).to.match(/3 answers, 18 tokens in /);
     });
 
