@@ -39,7 +39,7 @@ export const chat = defineCommand({
           "'tfjs-owlore generate' continues a text with it, and --chat-template takes a template",
       );
     }
-    const ofModel = await openRecommended(settings, opened, context);
+    const ofModel = await openRecommended(opened, context);
     const sampling = chosenSampling(settings, ofModel, context);
     const loaded = await loadModel(
       settings,

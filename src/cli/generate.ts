@@ -84,7 +84,7 @@ async function withSampling(
   opened: OpenedModel,
   context: Context,
 ): Promise<WriteSettings> {
-  const ofModel = await openRecommended(settings, opened, context);
+  const ofModel = await openRecommended(opened, context);
   return {...settings, sampling: chosenSampling(settings, ofModel, context)};
 }
 

@@ -137,8 +137,7 @@ function checkAdapter(adapter: FoundAdapter, config: ResolvedConfig): void {
 
 /** How an opened model is to be drawn from by its own files, of which no more is read for that. */
 export async function openRecommended(
-  {model: source}: Settings,
-  {configJson, config: {vocabSize}}: OpenedModel,
+  {source, configJson, config: {vocabSize}}: OpenedModel,
   context: Context,
 ): Promise<GenerationConfig> {
   return withDownloads(context, (onDownload) =>
