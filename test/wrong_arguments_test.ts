@@ -78,6 +78,7 @@ describe('arguments that are none', () => {
       /^setLlamaWeights: the tensor 'a' must be \{shape, values\}; got /,
     ],
     'saveLlama: model': [(x) => llama.saveLlama(x, new Map()), /^saveLlama: model must be/],
+    'saveGguf: model': [(x) => llama.saveGguf(x, new Map()), /^saveGguf: model must be/],
     'gsm8k: model': [(x) => llama.gsm8k(x, {} as never, 'x', {}), /model must be a tf\./],
     'perplexity: model': [(x) => llama.perplexity(x, []), /^perplexity: model must be/],
     'perplexity: a batch': [

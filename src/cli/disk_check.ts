@@ -12,6 +12,7 @@ import type {OpenedModel} from './model_options';
 import {isThere, nearestThere} from './options';
 import type {BackendName} from './register_backend';
 import {filesOfRun, KEPT_CHECKPOINTS} from './run_files';
+import {dtypeIn, dtypeToSave} from './saved_dtype';
 import type {TrainingData} from './training_data';
 import {UsageError} from './usage_error';
 
@@ -57,7 +58,7 @@ export async function checkDisk(
   const ways = [
     ...(resume === undefined ? [`give ${given.get('output')} another disk`] : ['make room there']),
     ...(settings.saveEvery > 0 ? ['--save-every 0, without which a killed run is lost'] : []),
-    ...(settings.dtype === 'F32' ? ['--dtype BF16'] : []),
+    ...(dtypeToSave(settings, dtypeIn(opened.configJson)) === 'F32' ? ['--dtype BF16'] : []),
   ].join(', or ');
   if (!cannot || force) console.note(`${what}: they may not suffice; ${ways}`);
   else
@@ -76,7 +77,7 @@ export function diskNeed(
     batchSize,
   }: Pick<TrainingData, 'steps' | 'heldOutExamples' | 'batchSize'>,
 ): DiskNeed {
-  const {method, embedding, dtype, saveEvery, keepBest, engine, accumulate} = settings;
+  const {method, embedding, saveEvery, keepBest, engine, accumulate} = settings;
   const {blocks, vocabulary, others} = sizesOfModel('finetune', config)!;
   const {sampling, lora = false}: MethodParts = paperMethods[method];
   const weights = FLOAT * numbersIn([...blocks.flat(), ...vocabulary, ...others]);
@@ -86,7 +87,10 @@ export function diskNeed(
   // of which the state has two moments
   const adapters = lora ? state / 2 : 0;
   const changing = lora ? adapters : sampling ? rest : weights;
+  const dtype = dtypeToSave(settings, dtypeIn(configJson));
   const model = dtype === 'F32' ? weights : weights / 2;
+  // in float32 as well, if rounding turns out to cost
+  const again = settings.dtype === undefined && dtype !== 'F32' ? weights : 0;
   // one is at the end; without any there may be one when the run is stopped, and then no model
   const saves = saveEvery === 0 ? 0 : Math.ceil(steps / saveEvery);
   // that of the best model is another one
@@ -102,19 +106,19 @@ export function diskNeed(
       ? 0
       : rowBytes * (steps * accumulate * batchSize + heldOutExamples) +
         (isThere('folder', settings.model) ? 0 : weights);
-  const together = (first: number, further: number): number =>
+  const together = (first: number, further: number, model: number): number =>
     OTHERS.run +
     OTHERS.step * steps +
     job +
     Math.max(copies(during, first, further), copies(atEnd, first, further) + model + adapters);
   return {
-    min: together(weights + adapters, changing),
-    max: together(weights + adapters + state, weights + adapters + state),
+    min: together(weights + adapters, changing, model),
+    max: together(weights + adapters + state, weights + adapters + state, model + again),
   };
 }
 
 /** The bytes that this process may still write to the disk of a place, which need not be there; null where nobody can tell. */
-async function freeBytes(path: string): Promise<number | null> {
+export async function freeBytes(path: string): Promise<number | null> {
   try {
     const {bavail, bsize, blocks} = await statfs(nearestThere(path));
     return blocks === 0 ? null : bavail * bsize;

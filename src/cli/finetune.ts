@@ -1,7 +1,6 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import {existsSync} from 'node:fs';
 import {dirname} from 'node:path';
-import {saveLlama} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {checkSampling, chooseSampling} from './block_sampling';
@@ -45,6 +44,7 @@ import {checkResumable, checkRunFolder, configToResume} from './run_folder_check
 import {checkInputsOutside} from './run_inputs';
 import {checkSameData, newestCheckpoint} from './run_data';
 import {checkSameOptions, checkSameSteps} from './same_options';
+import {saveInOwnType, type SavedModel} from './saved_dtype';
 import {prepareData, tenthOf, type TrainingData} from './training_data';
 import {messageOf} from './usage_error';
 
@@ -230,11 +230,19 @@ async function finetuneModel(
       await saved(() => folder.writeConfig(configOf(plan.settings)));
       const trained = await train(plan, loaded, meter, folder, context);
       try {
-        await saveTrained(plan, trained, {...loaded, chatTemplate}, folder, saved);
+        const withTemplate = {...loaded, chatTemplate};
+        const model = await saveTrained(plan, trained, withTemplate, folder, saved, context);
+        const settings = {...plan.settings, dtype: model.dtype};
         if (plan.settings.keepBest !== false)
           await saved(() => folder.append({event: 'saved', ...trained.monitor.kept}));
         const outcome: Outcome = {
-          ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
+          ...{
+            settings,
+            trained,
+            savedLoss: model.loss,
+            sampling: plan.sampling,
+            report: plan.data.report,
+          },
           parameters: loaded.model.countParams(),
           seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
@@ -255,11 +263,12 @@ async function finetuneModel(
 async function saveTrained(
   {settings, data}: Plan,
   {monitor, lora}: Trained,
-  {model, hubName, chatTemplate}: LoadedModel & Pick<OpenedModel, 'chatTemplate'>,
+  loaded: LoadedModel & Pick<OpenedModel, 'chatTemplate'>,
   folder: RunFolder,
-  saved: (save: () => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const {dtype} = settings;
+  saved: <T>(save: () => Promise<T>) => Promise<T>,
+  context: Context,
+): Promise<SavedModel> {
+  const {hubName, chatTemplate} = loaded;
   const saveAdapter = async (): Promise<void> => {
     if (!lora) return;
     if (lora.isMerged) lora.unmerge();
@@ -269,10 +278,13 @@ async function saveTrained(
     lora.merge();
   };
   const card = cardOf(settings, monitor, data.report);
+  const {loss} = monitor.kept;
   // both again in a folder to which the run has moved
-  await saved(async () => {
+  return saved(async () => {
     await saveAdapter();
-    await folder.saveModel((target) => saveLlama(model, target, {dtype, card, chatTemplate}));
+    return folder.saveModel((target) =>
+      saveInOwnType(settings, loaded, target, {card, chatTemplate}, loss, data, context),
+    );
   });
 }
 

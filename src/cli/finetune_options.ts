@@ -120,7 +120,10 @@ export const finetuneOptions = {
     force: onlyOnCommandLine(
       flag('begin or go on even if memory or disk cannot suffice, or the data have changed'),
     ),
-    dtype: choice<FloatType, 'F32'>('number type of the weights that are saved', floatTypes, 'F32'),
+    dtype: choice<FloatType>(
+      'number type of the weights that are saved (default: BF16 for a model that has it, unless that costs held-out loss; otherwise F32)',
+      floatTypes,
+    ),
     saveEvery: number(
       'steps between checkpoints, from which a killed run can go on; 0: one only when the run is stopped (default: a tenth of the run)',
       {integer: true, min: 0},

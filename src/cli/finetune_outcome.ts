@@ -31,9 +31,11 @@ export interface Trained {
 
 /** The outcome of a run. */
 export interface Outcome {
-  /** The options in effect. */
+  /** The options in effect, with the number type of the saved weights. */
   settings: FinetuneSettings;
   trained: Trained;
+  /** The held-out loss of the saved weights, where they were rounded without being asked for; otherwise null. */
+  savedLoss: number | null;
   sampling: BlockSampling | null;
   /** The report on the examples that were trained on. */
   report: DatasetReport;
@@ -99,7 +101,7 @@ function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsid
 
 /** Prints the outcome; returns what `--json` prints. */
 export function printOutcome(
-  {settings, trained, report, seconds}: Outcome,
+  {settings, trained, savedLoss, report, seconds}: Outcome,
   folder: RunFolder,
   console: CommandConsole,
 ): object {
@@ -129,7 +131,8 @@ export function printOutcome(
     model: folder.model,
     ...(trained.lora && {adapter: folder.adapter}),
     report: folder.report,
-    heldOutLoss: {before, after},
+    heldOutLoss: {before, after, ...(savedLoss !== null && {saved: savedLoss})},
+    dtype: settings.dtype,
     steps: monitor.steps.length,
     savedStep: monitor.kept.step,
     seconds,

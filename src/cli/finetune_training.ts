@@ -201,7 +201,7 @@ class PatientLog {
 }
 
 /** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */
-async function* interruptible(
+export async function* interruptible(
   batches: AsyncIterable<TextBatch>,
   signal: AbortSignal | undefined,
   onBatch: () => void,

@@ -251,7 +251,7 @@ function checkWeights(
 }
 
 /** Runs `body`, which may download a model, with a progress bar for each file. */
-function withDownloads<T>(
+export function withDownloads<T>(
   {console}: Context,
   body: (onDownload: NonNullable<LoadLlamaOptions['onDownload']>) => Promise<T>,
 ): Promise<T> {

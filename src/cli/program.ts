@@ -9,6 +9,7 @@ import type {OutputStream} from './style';
 import {CommandConsole} from './console';
 import {estimate} from './estimate';
 import {evaluate} from './evaluate';
+import {exportModel} from './export';
 import {finetune} from './finetune';
 import {generate} from './generate';
 import {Interruption, StoppedError, stopSignals} from './interruption';
@@ -31,6 +32,7 @@ export const commands: readonly cli.Command[] = [
   chat,
   evaluate,
   merge,
+  exportModel,
 ];
 
 /** The options of all commands, which have no place in a config file. */

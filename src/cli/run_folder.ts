@@ -262,8 +262,8 @@ export class RunFolder {
   }
 
   /** Saves the model, which appears in the folder when all of it is written. */
-  async saveModel(save: (target: string) => Promise<unknown>): Promise<void> {
-    await this.saveFolder(NAMES.model, save);
+  async saveModel<T>(save: (target: string) => Promise<T>): Promise<T> {
+    return this.saveFolder(NAMES.model, save);
   }
 
   writeReport(run: RunRecord): void {
@@ -317,20 +317,18 @@ export class RunFolder {
   }
 
   /** Saves a folder of files, which appears when all of it is written. */
-  private async saveFolder(
-    name: string,
-    save: (target: string) => Promise<unknown>,
-  ): Promise<void> {
+  private async saveFolder<T>(name: string, save: (target: string) => Promise<T>): Promise<T> {
     this.checkIsThere();
     const partial = partialOf(name);
     this.list.add(`${partial}/`);
-    await save(this.makeAnew(partial));
+    const saved = await save(this.makeAnew(partial));
     this.checkIsThere();
     // of the same run, which then failed to write its report
     this.remove(name);
     const files = readdirSync(this.in(partial)).filter(isWrittenName);
     this.list.add(...files.map((file) => `${name}/${file}`));
     renameSync(this.in(partial), this.in(name));
+    return saved;
   }
 
   /** Makes a folder, without what the run had in it; returns its path. */

@@ -5,6 +5,7 @@ import {
   temporaryName,
   unlessMissing,
 } from './folder_commit';
+import {newSinkFile, tellingPlace} from './file_sink';
 import {importNode} from './import_node';
 import type {FileSink} from './sink';
 
@@ -17,6 +18,10 @@ import type {FileSink} from './sink';
 export function folderSink(owner: string, folder: string): FileSink {
   /** The temporary path of each file that has been written. */
   const written = new Map<string, string>();
+  const writing = tellingPlace(
+    `${owner}: cannot write to the folder '${folder}'`,
+    'the files that were in it are as they were',
+  );
   /** Whether the files are about to take their places, so that they must stay. */
   let isDecided = false;
 
@@ -30,23 +35,12 @@ export function folderSink(owner: string, folder: string): FileSink {
   return {
     create: (path) =>
       writing(async () => {
-        const {open} = await importNode('node:fs/promises');
         const {join} = await importNode('node:path');
         if (written.size === 0) await prepare();
         const temporary = await temporaryName(path);
-        const handle = await open(join(folder, temporary), 'wx');
+        const file = await newSinkFile(join(folder, temporary), writing);
         written.set(path, temporary);
-        return {
-          write: (bytes) => writing(() => handle.appendFile(bytes)),
-          close: () =>
-            writing(async () => {
-              try {
-                await handle.sync();
-              } finally {
-                await handle.close();
-              }
-            }),
-        };
+        return file;
       }),
     async commit(isObsolete) {
       const {readdir} = await importNode('node:fs/promises');
@@ -67,18 +61,4 @@ export function folderSink(owner: string, folder: string): FileSink {
       for (const temporary of written.values()) await unlessMissing(rm(join(folder, temporary)));
     },
   };
-
-  /** Runs `body`; an error of the system, such as that of a full disk, says which folder it is about. */
-  async function writing<T>(body: () => Promise<T>): Promise<T> {
-    try {
-      return await body();
-    } catch (error) {
-      const {code, message} = error as {code?: string; message: string};
-      if (code === undefined) throw error;
-      throw new Error(
-        `${owner}: cannot write to the folder '${folder}': ${message}; the files that were in it are as they were`,
-        {cause: error},
-      );
-    }
-  }
 }

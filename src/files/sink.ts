@@ -19,3 +19,18 @@ export interface SinkFile {
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Writes a file whole. */
+export async function writeFile(
+  sink: FileSink,
+  path: string,
+  size: number,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const file = await sink.create(path, size);
+  try {
+    for await (const piece of pieces) await file.write(piece);
+  } finally {
+    await file.close();
+  }
+}

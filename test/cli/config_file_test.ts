@@ -109,6 +109,8 @@ const PATHS: Readonly<Record<string, 'read' | 'made new' | 'refused'>> = {
   'merge: model <model>': 'read',
   'merge: adapter <folder>': 'read',
   'merge: output <folder>': 'refused',
+  'export: model <model>': 'read',
+  'export: output <file>': 'refused',
 };
 
 describe('the paths that a config may name', () => {

@@ -1,22 +1,13 @@
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {chat} from '../../src/cli/chat';
-import {estimate} from '../../src/cli/estimate';
-import {evaluate} from '../../src/cli/evaluate';
-import {finetune} from '../../src/cli/finetune';
-import {generate} from '../../src/cli/generate';
-import {merge} from '../../src/cli/merge';
 import {flagOf, type OptionDescription} from '../../src/cli/options';
-import {runProgram} from '../../src/cli/program';
-import {scores} from '../../src/cli/scores';
+import {commands, runProgram} from '../../src/cli/program';
 import {defaultBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, terminal} from './run_cli';
 
 const root = new URL('../../', import.meta.url);
-
-const commands = [finetune, estimate, scores, generate, chat, evaluate, merge];
 
 /** The option itself at the start of a line of the help. */
 const inHelp = (name: string): RegExp => new RegExp(`^ +(-h, )?${flagOf(name)}( |$)`, 'm');

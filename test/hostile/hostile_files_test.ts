@@ -11,11 +11,12 @@ import {finetuneOptions} from '../../src/cli/finetune_options';
 import {parseJsonObject, parseJsonText} from '../../src/files/json';
 import {LayerSamplingCallback, samplingProbabilities} from '../../src/index';
 import {parseSafetensors} from '../../src/files/safetensors';
-import {loadLlama, loadTokenizer, textDataset} from '../../src/llama';
+import {createLlama, loadLlama, loadTokenizer, saveLlama, textDataset} from '../../src/llama';
 import {loadLora} from '../../src/lora';
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {readGenerationConfig} from '../../src/llama/files/generation_config';
 import {resolveGenerateOptions} from '../../src/llama/generation/generate_options';
+import {exportGguf} from '../../src/llama/files/gguf/save_gguf';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
 import {f32, type TensorEntry} from '../llama/files/gguf/gguf_bytes';
@@ -175,6 +176,50 @@ describe('hostile files are read or refused, in time', () => {
       const source = {'x.gguf': await editedGguf('llama', {keys, tensors})};
       expect((await rejection(loadTokenizer(source))).message).to.match(message);
     }
+  });
+
+  it('models that become GGUF files, which are then read', async () => {
+    const names = ['bytelevel', 'llama3like'] as const;
+    const model = createLlama({
+      ...{vocabSize: 320, hiddenSize: 16, intermediateSize: 8, numHiddenLayers: 1},
+      ...{numAttentionHeads: 2, seed: 1},
+    });
+    const files = new Map<string, Uint8Array>();
+    await saveLlama(model, files);
+    model.dispose();
+    const cases = fc.oneof(
+      ...names.flatMap((name) =>
+        ['tokenizer.json', 'tokenizer_config.json'].map((file) =>
+          damagedJson(readJson(tokenizerFolder(name) + file)).map((text) => ({name, file, text})),
+        ),
+      ),
+      damagedJson(jsonOf(files, 'config.json')).map((text) => ({
+        ...{name: names[0], file: 'config.json', text},
+      })),
+      damagedJson({eos_token_id: [1, 2], bos_token_id: 1}).map((text) => ({
+        ...{name: names[0], file: 'generation_config.json', text},
+      })),
+    );
+    const refused = /^(loadLlama|loadTokenizer|encode|export): /;
+    const text = 'the cat, 12 é😀 aaab\n\n  </s> <|im_end|>x';
+    await always(
+      cases,
+      refused,
+      async ({name, file, text: damaged}) => {
+        const source = new Map([...files, ...tokenizerFiles(name), [file, bytesOf(damaged)]]);
+        const target = new Map<string, Uint8Array>();
+        await exportGguf(source, target, {dtype: 'Q8_0'});
+        const ids = (await loadTokenizer(source)).encode(text);
+        try {
+          const again = await loadLlama(target, {kernels: 'none'});
+          again.model.dispose();
+          expect((await loadTokenizer(target)).encode(text)).to.deep.equal(ids);
+        } catch (cause) {
+          expect.fail(`what was written is not what was read: ${(cause as Error).message}`);
+        }
+      },
+      200,
+    );
   });
 
   it('config.json', async () => {

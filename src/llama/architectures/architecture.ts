@@ -34,13 +34,17 @@ export interface Architecture {
   config: ArchitectureConfig;
   /** How GGUF files hold it, whose `general.architecture` is the architecture's name here; missing if none do. */
   gguf?: ArchitectureGguf;
+  /** The architecture under whose name a GGUF file has it instead: another one that computes the same. */
+  inGgufAs?: 'llama';
 }
 
 /** What llama.cpp's converter does with a model of an architecture. Norms with `unitOffset` have 1 added in all of them. */
 export interface ArchitectureGguf {
   /** Whether the rows of queries and keys are reordered for a rotary embedding of neighbours; default false. */
   interleavesRotary?: boolean;
-  /** For a window in some blocks: every n-th block is without, unless the file says otherwise. */
+  /** Whether wavelengths may be stretched as LLaMA 3's are; default false. */
+  stretchesRotary?: boolean;
+  /** For a window in some blocks, without which llama.cpp computes something else: every n-th block is without, unless the file says otherwise. */
   slidingWindowPattern?: number;
   /** The base of the wavelengths of blocks with the window, unless the file says otherwise. */
   ropeLocalBaseFreq?: number;

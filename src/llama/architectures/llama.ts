@@ -18,5 +18,5 @@ export const llama: Architecture = {
     },
     write: () => ({hidden_act: 'silu', attention_bias: false, mlp_bias: false}),
   },
-  gguf: {interleavesRotary: true},
+  gguf: {interleavesRotary: true, stretchesRotary: true},
 };

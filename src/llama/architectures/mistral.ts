@@ -19,4 +19,5 @@ export const mistral: Architecture = {
     },
     write: ({slidingWindow}) => ({hidden_act: 'silu', sliding_window: slidingWindow}),
   },
+  inGgufAs: 'llama',
 };

@@ -7,8 +7,9 @@ import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
 import {GENERATION_CONFIG, readGenerationConfig, type GenerationConfig} from './generation_config';
+import type {FloatType} from '../../files/float_type';
 import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../files/json';
-import {readBaseOf, readOtherFiles, setOrigin} from './origin';
+import {readBaseOf, readOtherFiles, setOrigin, type Origin} from './origin';
 import {hubNameOfPlace} from '../../files/hub_name';
 import {openNamedSource, type SourceOptions} from './named_source';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
@@ -72,6 +73,8 @@ export interface LoadedLlama {
   generationConfig: GenerationConfig;
   /** The other files, such as `generation_config.json` and the tokenizer's; `loadTokenizer` takes this map as its source. */
   files: ReadonlyMap<string, Uint8Array>;
+  /** The number type that all of its matrices have in the files; F32 if they have several, or the file is a GGUF file. */
+  dtype: FloatType;
   /** `owner/name@commit` of a model from the Hub, or the revision in its URL in place of the commit; null if it is from elsewhere. */
   hubName: string | null;
 }
@@ -121,30 +124,63 @@ export async function loadLlama(
   checkFlag(OWNER, 'headInLoss', headInLoss);
   checkChoice(OWNER, 'frozenDtype', frozenDtype, frozenDtypeChoices);
   const kernels = checkedKernels(OWNER, options);
+  const opened = await openLlama(source, options);
+  try {
+    const {tensors, hubName, origin} = opened;
+    const {configJson, files, dtype} = origin;
+    const config = {...opened.config, headInLoss};
+    const {vocabSize} = config;
+    const recommended = files.get(GENERATION_CONFIG);
+    const generationConfig = readGenerationConfig(OWNER, recommended, {configJson, vocabSize});
+    await onOpened?.(outlineOf(config, tensors));
+    if (kernels === 'auto') await installKernelsForBackend();
+    const packs = whichArePacked(frozenDtype);
+    const model = await loadModel(config, tensors, packs, onProgress);
+    setOrigin(model, origin);
+    return {model, config, configJson, generationConfig, files, dtype, hubName};
+  } finally {
+    await opened.close();
+  }
+}
+
+/** A model whose files are open, and checked but for the values of its weights. */
+export interface OpenedLlama extends Pick<LoadedLlama, 'hubName'> {
+  config: ResolvedConfig;
+  /** By the names of its weights. */
+  tensors: ReadonlyMap<string, ChosenTensor>;
+  origin: Origin;
+  close(): Promise<void>;
+}
+
+/** Opens the files of a model; the caller closes it. */
+export async function openLlama(
+  source: ModelSource,
+  options: SourceOptions = {},
+): Promise<OpenedLlama> {
   const opened = await openNamedSource(OWNER, source, options);
   const configJson = await readConfigFile(opened);
   const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
   const checkpoint = await openCheckpoint(OWNER, opened);
   try {
     const tied = await resolveTie(checkpoint, described);
-    const config = {...described, tieWordEmbeddings: tied, headInLoss};
+    const config = {...described, tieWordEmbeddings: tied};
     const tensors = chooseTensors(checkpoint, config);
     const files = await readOtherFiles(OWNER, opened);
-    const {vocabSize} = config;
-    const recommended = files.get(GENERATION_CONFIG);
-    const generationConfig = readGenerationConfig(OWNER, recommended, {configJson, vocabSize});
     const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
     const base = await readBaseOf(OWNER, opened, hub?.id);
-    await onOpened?.(outlineOf(config, tensors));
-    if (kernels === 'auto') await installKernelsForBackend();
-    const packs = whichArePacked(frozenDtype);
-    const model = await loadModel(config, tensors, packs, onProgress);
-    setOrigin(model, {configJson, files, base});
+    const origin = {configJson, files, base, dtype: dtypeOf(tensors.values())};
     const hubName = hub && `${hub.id}@${hub.revision}`;
-    return {model, config, configJson, generationConfig, files, hubName};
-  } finally {
+    return {config, tensors, origin, hubName, close: () => checkpoint.close()};
+  } catch (error) {
     await checkpoint.close();
+    throw error;
   }
+}
+
+function dtypeOf(tensors: Iterable<ChosenTensor>): FloatType {
+  const types = new Set([...tensors].filter(isMatrix).map(({dtype}) => dtype));
+  const [type = 'F32'] = types;
+  return types.size > 1 ? 'F32' : type;
 }
 
 function outlineOf(

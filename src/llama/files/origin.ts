@@ -1,4 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
+import type {FloatType} from '../../files/float_type';
 import type {JsonObject} from '../../files/json';
 import {readWhole, type FileSource} from '../../files/source';
 import {CARD_FILE, MAX_CARD_BYTES, readBase, type Base} from './model_card';
@@ -11,6 +12,8 @@ export interface Origin {
   files: ReadonlyMap<string, Uint8Array>;
   /** For the card of what is made of it. */
   base: Base;
+  /** The number type that all of its matrices have in the files; F32 if they have several. */
+  dtype: FloatType;
 }
 
 /** A tokenizer is made of one of them. */

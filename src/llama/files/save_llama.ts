@@ -1,6 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice, checkKnown, checkNumber} from '../../common/options';
-import type {ResolvedConfig} from '../config';
 import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from '../../files/float_type';
 import {isObject, jsonText, show} from '../../files/json';
@@ -10,7 +9,7 @@ import {elements, serializeHeader} from '../../files/safetensors_header';
 import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
 import {listFiles} from '../../files/list_files';
 import {openSink} from '../../files/open_sink';
-import type {FileSink, ModelTarget} from '../../files/sink';
+import {writeFile, type FileSink, type ModelTarget} from '../../files/sink';
 import {openSource} from '../../files/open_source';
 import {readWhole} from '../../files/source';
 import {
@@ -22,8 +21,7 @@ import {
   type ModelCard,
 } from './model_card';
 import {encodedPieces} from './tensor_writer';
-import {weightShapes, type WeightShape} from './weight_shapes';
-import {namedWeights, type NamedWeight} from './weights';
+import {storedWeights, type StoredWeight} from './weights';
 import {configJsonOf, configJsonText} from './write_config_json';
 
 /** Options of `saveLlama`. */
@@ -94,7 +92,7 @@ export async function saveLlama(
   const config = configOfModel(OWNER, model);
   const origin = originOf(model);
   const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
-  const shards = intoShards(storedWeights(model, config), dtype, maxShardBytes);
+  const shards = intoShards(storedWeights(OWNER, model, config), dtype, maxShardBytes);
   const index = indexOf(shards, dtype);
   const encoder = new TextEncoder();
 
@@ -129,23 +127,6 @@ async function mayReplaceCard(target: ModelTarget): Promise<boolean> {
   return card !== null && isOwnCard(new TextDecoder().decode(card));
 }
 
-type StoredWeight = WeightShape & NamedWeight;
-
-/** The weights of the model, and how they are stored. */
-function storedWeights(model: tfl.LayersModel, config: ResolvedConfig): StoredWeight[] {
-  const weights = new Map(namedWeights(model, config).map((weight) => [weight.name, weight]));
-  const shapes = [...weightShapes(config)];
-  const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
-  for (const name of weights.keys()) {
-    if (shapes.some((shape) => shape.name === name)) continue;
-    const way = name.includes('lora_') ? '; merge() the adapters first, or save them alone' : '';
-    throw new Error(
-      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not${way}`,
-    );
-  }
-  return stored;
-}
-
 async function writeShard(
   sink: FileSink,
   {path, weights}: Shard<StoredWeight>,
@@ -161,18 +142,4 @@ async function writeShard(
     for (const weight of weights) yield* encodedPieces(OWNER, weight, dtype);
   }
   await writeFile(sink, path, header.length + values * BYTES[dtype], pieces());
-}
-
-async function writeFile(
-  sink: FileSink,
-  path: string,
-  size: number,
-  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<void> {
-  const file = await sink.create(path, size);
-  try {
-    for await (const piece of pieces) await file.write(piece);
-  } finally {
-    await file.close();
-  }
 }

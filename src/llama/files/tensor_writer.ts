@@ -20,14 +20,23 @@ const INFINITY = {F16: 0x7c00, BF16: 0x7f80} as const;
  */
 export async function* encodedPieces(
   owner: string,
-  {name, variable, transposed}: NamedWeight,
+  weight: NamedWeight,
   dtype: FloatType,
 ): AsyncGenerator<Uint8Array> {
-  for await (const stored of transposed ? columnsOf(variable) : rowsOf(variable)) {
-    const piece = stored instanceof Uint16Array ? fromBfloat16(stored) : stored;
+  for await (const piece of valuePieces(weight)) {
     const bytes = encode(piece, dtype);
-    if (dtype !== 'F32') checkRange(owner, name, piece, bytes, dtype);
+    if (dtype !== 'F32') checkRange(owner, weight.name, piece, bytes, dtype);
     yield bytes;
+  }
+}
+
+/** The values of a weight as Hugging Face stores it, piece by piece: of a kernel whole rows, of others a multiple of 32 where a row is one. */
+export async function* valuePieces({
+  variable,
+  transposed,
+}: Omit<NamedWeight, 'name'>): AsyncGenerator<Float32Array> {
+  for await (const stored of transposed ? columnsOf(variable) : rowsOf(variable)) {
+    yield stored instanceof Uint16Array ? fromBfloat16(stored) : stored;
   }
 }
 

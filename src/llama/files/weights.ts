@@ -4,7 +4,8 @@ import type {ResolvedConfig} from '../config';
 import {configOfModel} from './model_config';
 import {checkArgument, display} from '../../common/options';
 import type {HostTensor} from '../../files/safetensors';
-import {weightShapes} from './weight_shapes';
+import {show} from '../../files/json';
+import {weightShapes, type WeightShape} from './weight_shapes';
 
 /** A weight of a model, with Hugging Face's name for it and how it is stored. */
 export interface NamedWeight {
@@ -66,6 +67,32 @@ export function namedWeights(model: tfl.LayersModel, config: ResolvedConfig): Na
     const name = variable.originalName.replace('/', '.');
     return {name, variable, transposed: known.get(name)?.transposed ?? false};
   });
+}
+
+/** A weight of a model, and the shape in which it is stored. */
+export type StoredWeight = WeightShape & NamedWeight;
+
+/**
+ * The weights that files of a model have, in the order in which PyTorch lists them.
+ *
+ * @throws if the model has others.
+ */
+export function storedWeights(
+  owner: string,
+  model: tfl.LayersModel,
+  config: ResolvedConfig,
+): StoredWeight[] {
+  const weights = new Map(namedWeights(model, config).map((weight) => [weight.name, weight]));
+  const shapes = [...weightShapes(config)];
+  const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
+  for (const name of weights.keys()) {
+    if (shapes.some((shape) => shape.name === name)) continue;
+    const way = name.includes('lora_') ? '; merge() the adapters first, or save them alone' : '';
+    throw new Error(
+      `${owner}: the model has a weight ${show(name)}, which checkpoints of its type have not${way}`,
+    );
+  }
+  return stored;
 }
 
 function checkNames(

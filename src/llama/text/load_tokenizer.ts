@@ -42,7 +42,23 @@ export async function loadTokenizer(
     throw new Error(`${OWNER}: chatTemplate must be a text; got ${display(given)}`);
   }
   const files = await openNamedSource(OWNER, source, options);
+  return makeTokenizer(await readTokenizer(files, given));
+}
 
+/** What the files of a tokenizer say. */
+export interface TokenizerContents {
+  /** `tokenizer.json`, which is checked when a tokenizer is made of it. */
+  json: JsonObject;
+  config: TokenizerConfig;
+  /** The chat template, null if there is none. */
+  template: string | null;
+}
+
+/**
+ * @param given A chat template in the place of that in the files.
+ * @throws if `tokenizer.json` is missing, or if a file is not what it should be.
+ */
+export async function readTokenizer(files: FileSource, given?: string): Promise<TokenizerContents> {
   const json = await readJson(files, 'tokenizer.json');
   if (json === null) {
     throw new Error(
@@ -57,7 +73,15 @@ export async function loadTokenizer(
     (templateFile
       ? decodeUtf8(`${OWNER}: ${TEMPLATE_FILE}`, templateFile)
       : defaultTemplate(config));
+  return {json, config, template};
+}
 
+/** @throws if `tokenizer.json` cannot be used. */
+export async function makeTokenizer({
+  json,
+  config,
+  template,
+}: TokenizerContents): Promise<Tokenizer> {
   // imported here, so that only programs that load a tokenizer load the libraries
   const [{createLibraryTokenizer}, {compileChatTemplate}, {checkPatterns}] = await Promise.all([
     import('./tokenizer_library'),

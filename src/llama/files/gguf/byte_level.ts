@@ -1,11 +1,11 @@
 /** A byte-level vocabulary (`tokenizer.ggml.model` "gpt2") as the parts of `tokenizer.json`. */
 import {show} from '../../../files/json';
+import {tokenizerKeys} from './key_names';
 import type {MetadataKeys} from './metadata_keys';
 import {preTokenizers, type PreTokenizer} from './pre_tokenizers';
 import type {TokenizerModel, Vocabulary} from './vocabulary';
 
-const PRE_KEY = 'tokenizer.ggml.pre';
-const MERGES_KEY = 'tokenizer.ggml.merges';
+const {preTokenizer: PRE_KEY, merges: MERGES_KEY} = tokenizerKeys;
 
 /** @throws if the file names a pre-tokenizer that is not known here, or if a merge is none. */
 export function byteLevelModel(keys: MetadataKeys, vocabulary: Vocabulary): TokenizerModel {

@@ -4,6 +4,7 @@ import {architectureNames, architectures, type ArchitectureName} from '../../arc
 import type {LayerType, RopeScaling} from '../../architectures/model_options';
 import {LAYERS, resolveConfig, type LlamaConfig, type ResolvedConfig} from '../../config';
 import type {GgufTensor} from './header';
+import {generalKeys, MODEL, modelKeys, tokenizerKeys} from './key_names';
 import type {MetadataKeys} from './metadata_keys';
 
 /** The tensors that decide something about the model: its embedding, and a head of its own. */
@@ -15,15 +16,16 @@ const supported = architectureNames.filter((name) => architectures[name].gguf);
 
 /** The kind of model of a file. */
 export function readArchitecture(keys: MetadataKeys): ArchitectureName {
-  const type = keys.text('general.type') ?? 'model';
-  if (type !== 'model') {
+  const {architecture: nameKey, type: typeKey} = generalKeys;
+  const type = keys.text(typeKey) ?? MODEL;
+  if (type !== MODEL) {
     throw new Error(
-      `${keys.owner}: general.type is '${type}'; only the file of a whole model can be loaded, not an adapter or a part`,
+      `${keys.owner}: ${typeKey} is '${type}'; only the file of a whole model can be loaded, not an adapter or a part`,
     );
   }
-  const name = keys.text('general.architecture');
-  if (name === undefined) throw keys.missing('general.architecture');
-  checkChoice(keys.owner, 'general.architecture', name as ArchitectureName, supported);
+  const name = keys.text(nameKey);
+  if (name === undefined) throw keys.missing(nameKey);
+  checkChoice(keys.owner, nameKey, name as ArchitectureName, supported);
   const parts = keys.integer('split.count', 0) ?? 0;
   if (parts > 1) {
     throw new Error(
@@ -33,23 +35,16 @@ export function readArchitecture(keys: MetadataKeys): ArchitectureName {
   return name as ArchitectureName;
 }
 
-/** Keys, after the name of the architecture, that are read, or that say nothing about what is computed. */
-const known = new Set([
-  ...['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'vocab_size'],
-  ...[
-    'attention.head_count',
-    'attention.head_count_kv',
-    'attention.key_length',
-    'attention.value_length',
-  ],
-  ...['attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.dimension_count'],
-  ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear'],
-  ...['rope.scaling.original_context_length', 'rope.scaling.finetuned', 'tensor_data_layout'],
+/** Those that architectures with a window in some blocks have alone. */
+const windowKeys = new Set<string>([
+  ...[modelKeys.window, modelKeys.windowPattern, modelKeys.windowRopeBase],
 ]);
 
-/** Those that architectures with a window in some blocks have, too. */
-const windowKeys = new Set([
-  ...['attention.sliding_window', 'attention.sliding_window_pattern', 'rope.freq_base_swa'],
+/** Keys, after the name of the architecture, that are read, or that say nothing about what is computed. */
+const known = new Set<string>([
+  ...Object.values(modelKeys).filter((key) => !windowKeys.has(key)),
+  ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear'],
+  ...['rope.scaling.original_context_length', 'rope.scaling.finetuned', 'tensor_data_layout'],
 ]);
 
 /** Further keys that change nothing if they have one of these values. */
@@ -57,7 +52,7 @@ const neutral: Readonly<Record<string, readonly unknown[]>> = {
   expert_count: [0],
   expert_used_count: [0],
   'attention.causal': [true],
-  'attention.sliding_window': [0],
+  [modelKeys.window]: [0],
   attn_logit_softcapping: [0],
   final_logit_softcapping: [0],
   pooling_type: [0],
@@ -78,24 +73,24 @@ export function readGgufConfig(
   const {options} = architectures[architecture];
   checkKeys(keys, architecture);
   const of = (key: string): string => `${architecture}.${key}`;
-  const epsilon = of('attention.layer_norm_rms_epsilon');
+  const epsilon = of(modelKeys.epsilon);
   const rmsNormEps = keys.positive(epsilon);
   if (rmsNormEps === undefined) throw keys.missing(epsilon);
   const headDim = readHeadDim(keys, architecture);
-  const heads = keys.count(of('attention.head_count'));
+  const heads = keys.count(of(modelKeys.heads));
   const config: LlamaConfig = {
     architecture,
     vocabSize: vocabularySize(keys, tensors),
-    hiddenSize: keys.count(of('embedding_length')),
-    intermediateSize: keys.count(of('feed_forward_length')),
+    hiddenSize: keys.count(of(modelKeys.width)),
+    intermediateSize: keys.count(of(modelKeys.mlpWidth)),
     numHiddenLayers: readLayers(keys, architecture),
     numAttentionHeads: heads,
-    numKeyValueHeads: keys.integer(of('attention.head_count_kv'), 1) ?? heads,
+    numKeyValueHeads: keys.integer(of(modelKeys.keyValueHeads), 1) ?? heads,
     headDim,
     rmsNormEps,
-    ropeTheta: keys.positive(of('rope.freq_base')) ?? 10_000,
+    ropeTheta: keys.positive(of(modelKeys.ropeBase)) ?? 10_000,
     ropeScaling,
-    maxPositionEmbeddings: keys.count(of('context_length')),
+    maxPositionEmbeddings: keys.count(of(modelKeys.positions)),
     tieWordEmbeddings: !tensors.has(HEAD_TENSOR),
     ...(options.includes('queryPreAttnScalar') && {queryPreAttnScalar: headDim}),
     ...(options.includes('ropeLocalBaseFreq') && readWindow(keys, architecture)),
@@ -140,9 +135,9 @@ function checkRope(keys: MetadataKeys, prefix: string): void {
 /** The width of a head, which keys, values and the rotary embedding must have in common. */
 export function readHeadDim(keys: MetadataKeys, architecture: ArchitectureName): number {
   const of = (key: string): string => `${architecture}.${key}`;
-  const width = keys.count(of('embedding_length')) / keys.count(of('attention.head_count'));
-  const headDim = keys.integer(of('attention.key_length'), 1) ?? width;
-  for (const name of ['attention.value_length', 'rope.dimension_count']) {
+  const width = keys.count(of(modelKeys.width)) / keys.count(of(modelKeys.heads));
+  const headDim = keys.integer(of(modelKeys.keyWidth), 1) ?? width;
+  for (const name of [modelKeys.valueWidth, modelKeys.ropeWidth]) {
     const other = keys.integer(of(name), 1);
     if (other === undefined || other === headDim) continue;
     throw keys.unsupported(of(name), `it must be the width of a head, ${headDim}`);
@@ -155,10 +150,11 @@ function vocabularySize(keys: MetadataKeys, tensors: ReadonlyMap<string, GgufTen
   const rows = tensors.get(EMBEDDING_TENSOR)?.shape[0];
   if (rows === undefined)
     throw new Error(`${keys.owner}: the file has no tensor "${EMBEDDING_TENSOR}"`);
-  const tokens = keys.texts('tokenizer.ggml.tokens')?.length ?? 0;
+  const {tokens: key} = tokenizerKeys;
+  const tokens = keys.texts(key)?.length ?? 0;
   if (tokens <= rows) return rows;
   throw new Error(
-    `${keys.owner}: tokenizer.ggml.tokens has ${tokens} tokens, but "${EMBEDDING_TENSOR}" has rows for ${rows} only`,
+    `${keys.owner}: ${key} has ${tokens} tokens, but "${EMBEDDING_TENSOR}" has rows for ${rows} only`,
   );
 }
 
@@ -168,14 +164,14 @@ type Window = Pick<LlamaConfig, 'slidingWindow' | 'layerTypes' | 'ropeLocalBaseF
 function readWindow(keys: MetadataKeys, architecture: ArchitectureName): Window {
   const {gguf} = architectures[architecture];
   const of = (key: string): string => `${architecture}.${key}`;
-  const window = keys.integer(of('attention.sliding_window'), 0) ?? 0;
+  const window = keys.integer(of(modelKeys.window), 0) ?? 0;
   const slidingWindow = window === 0 ? null : window;
-  const ropeLocalBaseFreq = keys.positive(of('rope.freq_base_swa')) ?? gguf?.ropeLocalBaseFreq;
+  const ropeLocalBaseFreq = keys.positive(of(modelKeys.windowRopeBase)) ?? gguf?.ropeLocalBaseFreq;
   // without a window all blocks are alike, and wavelengths are those of the blocks that see all positions
   if (slidingWindow === null) return {slidingWindow, ...(ropeLocalBaseFreq && {ropeLocalBaseFreq})};
   const layerTypes = blockTypes(
     keys,
-    of('attention.sliding_window_pattern'),
+    of(modelKeys.windowPattern),
     readLayers(keys, architecture),
     gguf?.slidingWindowPattern ?? 1,
   );
@@ -183,7 +179,7 @@ function readWindow(keys: MetadataKeys, architecture: ArchitectureName): Window 
 }
 
 function readLayers(keys: MetadataKeys, architecture: ArchitectureName): number {
-  const key = `${architecture}.block_count`;
+  const key = `${architecture}.${modelKeys.blocks}`;
   const layers = keys.count(key);
   if (layers > LAYERS.max) throw keys.wrong(key, `an integer of at most ${LAYERS.max}`);
   return layers;

@@ -5,6 +5,7 @@
 import {decodeUtf8, show} from '../../../files/json';
 import type {SourceFile} from '../../../files/source';
 import {ByteReader} from './byte_reader';
+import {generalKeys} from './key_names';
 import {readMetadataValue, type MetadataValue} from './metadata';
 import {otherTypeName, tensorType, tensorTypeNames, type TensorType} from './tensor_types';
 
@@ -27,7 +28,7 @@ export interface GgufHeader {
 }
 
 /** `GGUF`. */
-const MAGIC = 0x46554747;
+export const MAGIC = 0x46554747;
 
 /** More than any model has: those of the largest have some 1100 tensors and 60 keys. */
 const MAX_TENSORS = 100_000;
@@ -40,8 +41,8 @@ const LONGEST_NAME = 2 ** 16 - 1;
 const MAX_DIMENSIONS = 4;
 
 /** Where the values of a tensor may begin, unless `general.alignment` says otherwise. */
-const ALIGNMENT = 32;
-const ALIGNMENT_KEY = 'general.alignment';
+export const ALIGNMENT = 32;
+const {alignment: ALIGNMENT_KEY} = generalKeys;
 
 /** Bytes of the smallest metadata entry, and of the smallest entry of a tensor. */
 const KEY_BYTES = 13;

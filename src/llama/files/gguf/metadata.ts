@@ -11,9 +11,8 @@ interface Scalar {
   read(reader: ByteReader): number | boolean;
 }
 
-const STRING = 8;
-const ARRAY = 9;
-const BOOLEAN = 7;
+/** Types of values, by their numbers in the format. */
+export const valueTypes = {uint32: 4, int32: 5, float32: 6, boolean: 7, text: 8, list: 9} as const;
 
 /** Those of a fixed size, by their numbers in the format. */
 const scalars: Readonly<Record<number, Scalar>> = {
@@ -24,7 +23,7 @@ const scalars: Readonly<Record<number, Scalar>> = {
   4: {bytes: 4, read: (reader) => reader.uint32()},
   5: {bytes: 4, read: (reader) => reader.int32()},
   6: {bytes: 4, read: (reader) => reader.float32()},
-  [BOOLEAN]: {bytes: 1, read: (reader) => reader.uint8() !== 0},
+  [valueTypes.boolean]: {bytes: 1, read: (reader) => reader.uint8() !== 0},
   10: {bytes: 8, read: (reader) => reader.uint64()},
   11: {bytes: 8, read: (reader) => reader.int64()},
   12: {bytes: 8, read: (reader) => reader.float64()},
@@ -50,8 +49,8 @@ export async function readMetadataValue(
   const what = `the value of ${show(key)}`;
   await reader.need(4, what);
   const type = reader.uint32();
-  if (type === ARRAY) return readList(reader, what, budget);
-  if (type === STRING) return readText(reader, what);
+  if (type === valueTypes.list) return readList(reader, what, budget);
+  if (type === valueTypes.text) return readText(reader, what);
   const scalar = scalarOf(reader, what, type);
   await reader.need(scalar.bytes, what);
   return scalar.read(reader);
@@ -91,7 +90,7 @@ async function readList(
       `${reader.owner}: ${what} has ${count} values; no model has more than ${MAX_VALUES} in all`,
     );
   }
-  if (type === STRING) {
+  if (type === valueTypes.text) {
     checkRoom(reader, what, count, 8);
     const texts: string[] = [];
     for (let i = 0; i < count; i++) texts.push(await readText(reader, what));

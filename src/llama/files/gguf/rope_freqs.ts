@@ -1,5 +1,6 @@
 /** LLaMA 3's stretched wavelengths, of which a GGUF file has the result: by how much each frequency is divided. */
 import type {RopeScaling} from '../../architectures/model_options';
+import type {ResolvedConfig} from '../../config';
 
 /** What LLaMA 3.1 to 3.3 have; the factor is the file's. */
 const USUAL = {lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192};
@@ -15,7 +16,7 @@ const TOLERANCE = 1e-5;
  */
 export function ropeScalingOf(divisors: ArrayLike<number>, theta: number): RopeScaling | null {
   const all = Array.from(divisors);
-  const wavelengths = all.map((_, i) => 2 * Math.PI * theta ** (i / all.length));
+  const wavelengths = wavelengthsOf(all.length, theta);
   const factor = all.at(-1) ?? 1;
   const candidates = [{factor, ...USUAL}, ...between(all, wavelengths, factor)];
   return (
@@ -29,6 +30,20 @@ export function ropeScalingOf(divisors: ArrayLike<number>, theta: number): RopeS
         }),
     ) ?? null
   );
+}
+
+/** By how much such a scaling divides each frequency of a head, the highest first: what a file has. */
+export function divisorsOf(
+  scaling: RopeScaling,
+  {ropeTheta, headDim}: Pick<ResolvedConfig, 'ropeTheta' | 'headDim'>,
+): Float32Array {
+  return Float32Array.from(wavelengthsOf(headDim / 2, ropeTheta), (wavelength) =>
+    divisorOf(wavelength, scaling),
+  );
+}
+
+function wavelengthsOf(count: number, theta: number): number[] {
+  return Array.from({length: count}, (_, i) => 2 * Math.PI * theta ** (i / count));
 }
 
 /** By how much the frequency of a wavelength is divided. */

@@ -1,9 +1,10 @@
 /** A SentencePiece vocabulary (`tokenizer.ggml.model` "llama") as the parts of `tokenizer.json`. */
+import {tokenIdKeys, tokenizerKeys} from './key_names';
 import type {MetadataKeys} from './metadata_keys';
 import {listFor, type TokenizerModel, type Vocabulary} from './vocabulary';
 
 /** What stands for a space. */
-const SPACE = '▁';
+export const SPACE = '▁';
 
 /** The longest token that is read, in UTF-16 units. */
 const LONGEST_TOKEN = 1000;
@@ -19,12 +20,12 @@ export function sentencePieceModel(
   {tokens, whole}: Vocabulary,
   ranksById: boolean,
 ): TokenizerModel {
-  const scoresKey = 'tokenizer.ggml.scores';
+  const {scores: scoresKey, addsSpace: spaceKey} = tokenizerKeys;
   const scores = listFor(keys, scoresKey, tokens.length);
   if (!scores) throw keys.missing(scoresKey);
   const vocab = new Map(tokens.map((token, id) => [spacesSpelled(token), id]));
-  const unknown = keys.integer('tokenizer.ggml.unknown_token_id', 0);
-  const addsSpace = keys.flag('tokenizer.ggml.add_space_prefix') ?? !ranksById;
+  const unknown = keys.integer(tokenIdKeys.unk_token, 0);
+  const addsSpace = keys.flag(spaceKey) ?? !ranksById;
   const prepend_scheme = addsSpace ? 'first' : 'never';
   return {
     model: {
@@ -37,7 +38,11 @@ export function sentencePieceModel(
       byte_fallback: true,
       ignore_merges: false,
       vocab: Object.fromEntries(vocab),
-      merges: impliedMerges(keys.owner, vocab, ranksById ? (id) => -id : (id) => scores[id]!),
+      merges: impliedMerges(vocab, ranksById ? (id) => -id : (id) => scores[id]!, (what) => {
+        throw new Error(
+          `${keys.owner}: ${what}; take the model as safetensors, with its tokenizer's files`,
+        );
+      }),
     },
     normalizer: null,
     pre_tokenizer: {type: 'Metaspace', replacement: SPACE, prepend_scheme, split: false},
@@ -56,8 +61,9 @@ export function sentencePieceModel(
   };
 }
 
-function isSpaces(token: string): boolean {
-  return /^ +$/.test(token);
+/** Whether a token is nothing but spaces, or what stands for them. */
+export function isSpaces(token: string, space = ' '): boolean {
+  return token !== '' && token.replaceAll(space, '') === '';
 }
 
 function spacesSpelled(token: string): string {
@@ -68,13 +74,13 @@ function spacesSpelled(token: string): string {
  * The merges that a vocabulary implies, best first: each way to make a token of two others, ranked by the token that it makes. As
  * transformers' `generate_merges` orders them.
  *
- * @throws if a token is longer than {@link LONGEST_TOKEN}, or there are more than {@link MAX_MERGES}: a small file can imply
- *   more than memory holds.
+ * @param refuse Called if a token is longer than {@link LONGEST_TOKEN}, or there are more than {@link MAX_MERGES}: a small file can
+ *   imply more than memory holds.
  */
-function impliedMerges(
-  owner: string,
+export function impliedMerges(
   vocab: ReadonlyMap<string, number>,
   rankOf: (id: number) => number,
+  refuse: (what: string) => never,
 ): Array<[string, string]> {
   interface Merge {
     pair: [string, string];
@@ -82,13 +88,10 @@ function impliedMerges(
     lengths: [number, number];
   }
   const merges: Merge[] = [];
-  const refuse = (what: string): never => {
-    throw new Error(`${owner}: ${what}; take the model as safetensors, with its tokenizer's files`);
-  };
   for (const [token, id] of vocab) {
     if (token.length > LONGEST_TOKEN) {
       refuse(
-        `token ${id} of tokenizer.ggml.tokens has ${token.length} characters, more than ${LONGEST_TOKEN}`,
+        `token ${id} of ${tokenizerKeys.tokens} has ${token.length} characters, more than ${LONGEST_TOKEN}`,
       );
     }
     const letters = Array.from(token);
@@ -102,7 +105,7 @@ function impliedMerges(
       local.push({pair, rank: rankOf(id), lengths, ids: [left, right]});
     }
     if (merges.length + local.length > MAX_MERGES) {
-      refuse(`the tokens of tokenizer.ggml.tokens imply more than ${MAX_MERGES} merges`);
+      refuse(`the tokens of ${tokenizerKeys.tokens} imply more than ${MAX_MERGES} merges`);
     }
     merges.push(...local.sort((a, b) => a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]));
   }

@@ -8,6 +8,7 @@ import {mapSource} from '../../../files/map_source';
 import type {FileSource, SourceFile} from '../../../files/source';
 import {SINGLE_FILE} from '../checkpoint';
 import {configJsonOf, configJsonText} from '../write_config_json';
+import {modelKeys} from './key_names';
 import {readArchitecture, readGgufConfig, readHeadDim} from './config';
 import {MetadataKeys} from './metadata_keys';
 import {ropeScalingOf} from './rope_freqs';
@@ -108,7 +109,7 @@ async function readRopeScaling(
   const {type, shape, from, to} = tensor;
   // a number for each pair of values of a head
   const isPossible = shape.length === 1 && shape[0] === readHeadDim(keys, architecture) / 2;
-  const theta = keys.positive(`${architecture}.rope.freq_base`) ?? 10_000;
+  const theta = keys.positive(`${architecture}.${modelKeys.ropeBase}`) ?? 10_000;
   const divisors = isPossible ? type.decode(await file.read(from, to)) : [];
   const scaling = isPossible ? ropeScalingOf(divisors, theta) : null;
   if (scaling) return scaling;

@@ -1,6 +1,7 @@
 /** How a GGUF file stores the values of a tensor: as floats, or in blocks that share a scale. */
-import {decode} from '../../../files/float_type';
+import {BYTES, decode, encode, type FloatType} from '../../../files/float_type';
 import {q4_0, q4_1, q4_K, q5_0, q5_1, q5_K, q6_K, q8_0, type Dequantize} from './dequantize';
+import {quantizeQ8_0} from './quantize';
 
 /** A type of tensor that can be read. */
 export interface TensorType {
@@ -32,16 +33,39 @@ function quantized(
   };
 }
 
-function float(name: 'F32' | 'F16' | 'BF16', bytes: number): TensorType {
-  return {name, blockValues: 1, blockBytes: bytes, decode: (data) => decode(data, name)};
+/** A type of tensor that can be written, too. */
+export interface WritableType extends TensorType {
+  /** Its number in ggml. */
+  id: number;
+  /** Magnitudes from here on would be infinite. */
+  limit: number;
+  /** The blocks of whole blocks of values, which may share their memory. */
+  encode(values: Float32Array): Uint8Array;
 }
 
+function float(id: number, name: FloatType, limit: number): WritableType {
+  return {
+    ...{id, name, limit, blockValues: 1, blockBytes: BYTES[name]},
+    decode: (data) => decode(data, name),
+    encode: (values) => encode(values, name),
+  };
+}
+
+/** Halfway between the largest float16 and the next power of two. */
+const HALF_LIMIT = 65520;
+
+/** The types in which models are written. */
+export const writableTypes = {
+  F32: float(0, 'F32', Infinity),
+  F16: float(1, 'F16', HALF_LIMIT),
+  BF16: float(30, 'BF16', (2 - 2 ** -8) * 2 ** 127),
+  // its scale is a float16
+  Q8_0: {id: 8, limit: HALF_LIMIT * 127, ...quantized('Q8_0', 32, 34, q8_0), encode: quantizeQ8_0},
+} as const satisfies Record<string, WritableType>;
+
 /** The types by their numbers in ggml. */
-const types: ReadonlyMap<number, TensorType> = new Map([
-  [0, float('F32', 4)],
-  [1, float('F16', 2)],
-  [30, float('BF16', 2)],
-  [8, quantized('Q8_0', 32, 34, q8_0)],
+const types: ReadonlyMap<number, TensorType> = new Map<number, TensorType>([
+  ...Object.values(writableTypes).map((type) => [type.id, type] as const),
   [2, quantized('Q4_0', 32, 18, q4_0)],
   [3, quantized('Q4_1', 32, 20, q4_1)],
   [6, quantized('Q5_0', 32, 22, q5_0)],

@@ -2,27 +2,14 @@
 import {architectures, type ArchitectureName} from '../../architectures';
 import {jsonText, show, type JsonObject} from '../../../files/json';
 import {byteLevelModel} from './byte_level';
+import {BYTE_LEVEL, endIdKeys, SENTENCE_PIECE, tokenIdKeys, tokenizerKeys} from './key_names';
 import type {MetadataKeys} from './metadata_keys';
 import {sentencePieceModel} from './sentencepiece';
 import {readVocabulary, type TokenizerModel, type Vocabulary} from './vocabulary';
 
-const MODEL_KEY = 'tokenizer.ggml.model';
-const TEMPLATE_KEY = 'tokenizer.chat_template';
-
-/** Ids of tokens in the metadata, by their names in `tokenizer_config.json`. */
-const tokenIds = {
-  bos_token: 'tokenizer.ggml.bos_token_id',
-  eos_token: 'tokenizer.ggml.eos_token_id',
-  unk_token: 'tokenizer.ggml.unknown_token_id',
-  pad_token: 'tokenizer.ggml.padding_token_id',
-} as const;
-
-/** Further tokens after which a model has no more to say. */
-const endIds = ['tokenizer.ggml.eot_token_id', 'tokenizer.ggml.eom_token_id'];
-
 /** Whether the file has a tokenizer at all. */
 export function hasTokenizer(keys: MetadataKeys): boolean {
-  const model = keys.text(MODEL_KEY);
+  const model = keys.text(tokenizerKeys.model);
   return model !== undefined && model !== 'none' && model !== 'no_vocab';
 }
 
@@ -37,14 +24,14 @@ export function tokenizerFiles(
     vocabulary,
     architecture,
   );
-  const tokens = Object.entries(tokenIds).flatMap(([name, key]) => {
+  const tokens = Object.entries(tokenIdKeys).flatMap(([name, key]) => {
     const id = tokenId(keys, key, vocabulary);
     return id === undefined ? [] : [[name, vocabulary.tokens[id]!] as const];
   });
   const named = Object.fromEntries(tokens);
   const ends = {
-    add_bos_token: (keys.flag('tokenizer.ggml.add_bos_token') ?? addsBos) && 'bos_token' in named,
-    add_eos_token: (keys.flag('tokenizer.ggml.add_eos_token') ?? false) && 'eos_token' in named,
+    add_bos_token: (keys.flag(tokenizerKeys.addsBos) ?? addsBos) && 'bos_token' in named,
+    add_eos_token: (keys.flag(tokenizerKeys.addsEos) ?? false) && 'eos_token' in named,
   };
   const json = {
     version: '1.0',
@@ -68,7 +55,7 @@ export function tokenizerFiles(
     clean_up_tokenization_spaces: false,
     tokenizer_class: 'PreTrainedTokenizerFast',
   };
-  const template = keys.text(TEMPLATE_KEY);
+  const template = keys.text(tokenizerKeys.template);
   return new Map([
     ['tokenizer.json', JSON.stringify(json)],
     ['tokenizer_config.json', jsonText(config)],
@@ -79,8 +66,9 @@ export function tokenizerFiles(
 /** Ids for `config.json`, and for `generation_config.json`, where all ends of an answer are. */
 export function specialIds(keys: MetadataKeys): {config: JsonObject; generation: JsonObject} {
   const id = (key: string): number | undefined => keys.integer(key, 0);
-  const [bos, eos, pad] = [id(tokenIds.bos_token), id(tokenIds.eos_token), id(tokenIds.pad_token)];
-  const ends = [eos, ...endIds.map(id)].filter((each) => each !== undefined);
+  const {bos_token, eos_token, pad_token} = tokenIdKeys;
+  const [bos, eos, pad] = [id(bos_token), id(eos_token), id(pad_token)];
+  const ends = [eos, ...endIdKeys.map(id)].filter((each) => each !== undefined);
   const shared = {
     ...(bos !== undefined && {bos_token_id: bos}),
     ...(pad !== undefined && {pad_token_id: pad}),
@@ -97,14 +85,14 @@ function readModel(
   vocabulary: Vocabulary,
   architecture: ArchitectureName,
 ): TokenizerModel {
-  const kind = keys.text(MODEL_KEY);
-  if (kind === 'gpt2') return byteLevelModel(keys, vocabulary);
-  if (kind === 'llama') {
+  const kind = keys.text(tokenizerKeys.model);
+  if (kind === BYTE_LEVEL) return byteLevelModel(keys, vocabulary);
+  if (kind === SENTENCE_PIECE) {
     const {gguf} = architectures[architecture];
     return sentencePieceModel(keys, vocabulary, gguf?.ranksMergesById ?? false);
   }
   throw new Error(
-    `${keys.owner}: ${MODEL_KEY} must be "gpt2" (byte-level) or "llama" (SentencePiece); got ${show(kind)}; ` +
+    `${keys.owner}: ${tokenizerKeys.model} must be "${BYTE_LEVEL}" (byte-level) or "${SENTENCE_PIECE}" (SentencePiece); got ${show(kind)}; ` +
       "take the model as safetensors, with its tokenizer's files",
   );
 }
@@ -135,7 +123,10 @@ function postProcessor(
     .filter((name) => (name === 'bos_token' ? bos : eos))
     .map((name) => {
       const token = named[name]!;
-      return [token, {id: token, ids: [keys.integer(tokenIds[name], 0)], tokens: [token]}] as const;
+      return [
+        token,
+        {id: token, ids: [keys.integer(tokenIdKeys[name], 0)], tokens: [token]},
+      ] as const;
     });
   return {
     type: 'TemplateProcessing',

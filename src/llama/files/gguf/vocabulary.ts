@@ -1,9 +1,7 @@
 /** The vocabulary in the metadata of a GGUF file. */
 import {show, type JsonObject} from '../../../files/json';
+import {tokenizerKeys, tokenTypes} from './key_names';
 import type {MetadataKeys} from './metadata_keys';
-
-/** What kind of token one is, by llama.cpp's numbers. */
-const [UNKNOWN, CONTROL, USER_DEFINED] = [2, 3, 4];
 
 /** A token that is found as a whole in a text. */
 export interface WholeToken {
@@ -33,9 +31,11 @@ export interface TokenizerModel {
 
 /** @throws if there is none, if a token is there twice, or if their types are not as many. */
 export function readVocabulary(keys: MetadataKeys): Vocabulary {
-  const tokens = keys.texts('tokenizer.ggml.tokens');
-  if (!tokens || tokens.length === 0) throw keys.missing('tokenizer.ggml.tokens');
-  const types = listFor(keys, 'tokenizer.ggml.token_type', tokens.length) ?? [];
+  const {tokens: key} = tokenizerKeys;
+  const tokens = keys.texts(key);
+  if (!tokens || tokens.length === 0) throw keys.missing(key);
+  const types = listFor(keys, tokenizerKeys.types, tokens.length) ?? [];
+  const {control, unknown, userDefined} = tokenTypes;
   const ids = new Map<string, number>();
   const whole: WholeToken[] = [];
   const named = tokens.map((token, id) => {
@@ -43,14 +43,12 @@ export function readVocabulary(keys: MetadataKeys): Vocabulary {
     const content = token === '' ? `[EMPTY_${id}]` : token;
     const other = ids.get(content);
     if (other !== undefined) {
-      throw new Error(
-        `${keys.owner}: tokenizer.ggml.tokens has ${show(content)} twice, at ${other} and ${id}`,
-      );
+      throw new Error(`${keys.owner}: ${key} has ${show(content)} twice, at ${other} and ${id}`);
     }
     ids.set(content, id);
     const type = types[id];
-    if (type === CONTROL || type === UNKNOWN || type === USER_DEFINED) {
-      whole.push({id, content, special: type !== USER_DEFINED});
+    if (type === control || type === unknown || type === userDefined) {
+      whole.push({id, content, special: type !== userDefined});
     }
     return content;
   });
@@ -62,6 +60,6 @@ export function listFor(keys: MetadataKeys, key: string, tokens: number): number
   const list = keys.numbers(key);
   if (list === undefined || list.length === tokens) return list;
   throw new Error(
-    `${keys.owner}: ${key} has ${list.length} values, but tokenizer.ggml.tokens has ${tokens}`,
+    `${keys.owner}: ${key} has ${list.length} values, but ${tokenizerKeys.tokens} has ${tokens}`,
   );
 }

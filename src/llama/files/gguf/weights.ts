@@ -1,27 +1,19 @@
 /** The tensors of a GGUF file as the weights of a model, in float32. */
-import {architectures} from '../../architectures';
 import type {ResolvedConfig} from '../../config';
 import {show} from '../../../files/json';
 import type {GgufTensor} from './header';
 import {elements} from '../../../files/safetensors_header';
 import type {SourceFile} from '../../../files/source';
 import {weightShapes} from '../weight_shapes';
-import {huggingFaceName} from './tensor_names';
+import {conversionOf, huggingFaceName, type Conversion} from './tensor_names';
 
 /** LLaMA 3's divisors of frequencies, which are no weight. */
 export const ROPE_TENSOR = 'rope_freqs.weight';
 
 /** A tensor that is a weight, under Hugging Face's name, and how its values become that weight. */
-export interface GgufWeight {
+export interface GgufWeight extends Conversion {
   name: string;
   tensor: GgufTensor;
-  /**
-   * Rows of a head if the file has them interleaved for llama.cpp's rotary embedding of neighbouring pairs; 0 if in Hugging
-   * Face's order.
-   */
-  interleavedRows: number;
-  /** What is subtracted from each value. */
-  shift: number;
 }
 
 /**
@@ -34,8 +26,7 @@ export function chooseWeights(
   tensors: readonly GgufTensor[],
   config: ResolvedConfig,
 ): GgufWeight[] {
-  const {architecture, headDim} = config;
-  const {gguf, unitOffset} = architectures[architecture];
+  const {architecture} = config;
   const chosen = new Map<string, GgufWeight>();
   for (const tensor of tensors) {
     if (tensor.name === ROPE_TENSOR) continue;
@@ -45,13 +36,7 @@ export function chooseWeights(
         `${owner}: tensor ${show(tensor.name)} is no weight of a ${architecture} model`,
       );
     }
-    const isRotated = named.role === 'q' || named.role === 'k';
-    chosen.set(named.name, {
-      name: named.name,
-      tensor,
-      interleavedRows: isRotated && gguf?.interleavesRotary ? headDim : 0,
-      shift: named.kind === 'norm' && unitOffset ? 1 : 0,
-    });
+    chosen.set(named.name, {name: named.name, tensor, ...conversionOf(config, named)});
   }
   let count = 0;
   for (const {name, shape, meaning} of weightShapes(config)) {
