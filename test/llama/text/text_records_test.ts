@@ -1,5 +1,7 @@
+import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import {readRecords} from '../../../src/llama/text/records';
+import {readJson} from '../../support/fixtures';
 import {inChunks} from './chunks';
 
 async function textsOf(text: string, chunk = 5): Promise<Array<[number, string]>> {
@@ -10,6 +12,26 @@ async function textsOf(text: string, chunk = 5): Promise<Array<[number, string]>
   }
   return texts;
 }
+
+const fixture = new URL('../../fixtures/text/', import.meta.url);
+
+describe('readRecords, as datasets of Hugging Face reads', () => {
+  const expected = readJson<Record<string, Array<Record<string, string>>>>('text/expected');
+  for (const [name, rows] of Object.entries(expected)) {
+    it(name, async () => {
+      const read: unknown[] = [];
+      const chunks = inChunks(readFileSync(new URL(name, fixture)), 7);
+      for await (const {bytes} of readRecords('file', chunks)) {
+        read.push(JSON.parse(new TextDecoder().decode(bytes)));
+      }
+      // there the line break at the end of a file belongs to its last paragraph
+      const wanted = rows.map(({text, ...others}) =>
+        text === undefined ? others : {text: text.replace(/\n$/, '')},
+      );
+      expect(read).to.deep.equal(wanted);
+    });
+  }
+});
 
 describe('readRecords of a text', () => {
   it('gives paragraphs, of whichever line breaks', async () => {
