@@ -1,6 +1,8 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
-import {existsSync} from 'node:fs';
-import {dirname} from 'node:path';
+import {existsSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {GENERATION_CONFIG} from '../llama/files/generation_config';
+import {TEMPLATE_FILE} from '../llama/files/origin';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {checkSampling, chooseSampling} from './block_sampling';
@@ -29,6 +31,7 @@ import {
   loadModelAlone,
   locate,
   openModel,
+  withTokenizerOf,
   type LoadedModel,
   type OpenedModel,
 } from './model_options';
@@ -106,7 +109,7 @@ export const finetune = defineCommand({
     try {
       const checked = await checkRun({...settings, backend}, located, context);
       const {frozenDtype} = settings;
-      const loaded = await loadModelAlone(
+      const alone = await loadModelAlone(
         {...settings, backend},
         // an adapter that trains is not put into its model
         {...located, adapter: null},
@@ -114,6 +117,7 @@ export const finetune = defineCommand({
         // a large vocabulary's logits would be most of the memory
         {headInLoss: true, frozenDtype},
       );
+      const loaded = withTokenizerOf(alone, located.adapter);
       try {
         return await finetuneModel(checked, loaded, meter, context);
       } finally {
@@ -261,20 +265,27 @@ async function finetuneModel(
 
 /** Saves the model, and the adapter if there is one. */
 async function saveTrained(
-  {settings, data}: Plan,
+  {settings, adapter, data}: Plan,
   {monitor, lora}: Trained,
   loaded: LoadedModel & Pick<OpenedModel, 'chatTemplate'>,
   folder: RunFolder,
   saved: <T>(save: () => Promise<T>) => Promise<T>,
   context: Context,
 ): Promise<SavedModel> {
-  const {hubName, chatTemplate} = loaded;
+  const {files, hubName, chatTemplate} = loaded;
+  // what of a tokenizer is not the model's own belongs to the adapter
+  const own = new Map(chatTemplate !== undefined || adapter?.files.size ? files : []);
+  own.delete(GENERATION_CONFIG);
+  if (chatTemplate !== undefined) own.set(TEMPLATE_FILE, Buffer.from(chatTemplate));
   const saveAdapter = async (): Promise<void> => {
     if (!lora) return;
     if (lora.isMerged) lora.unmerge();
     const [baseModel = folderOf(settings.model), revision] = hubName?.split('@') ?? [];
     const base = {...(baseModel && {baseModel}), ...(revision && {revision})};
-    await folder.saveAdapter((target) => lora.save(target, base));
+    await folder.saveAdapter(async (target) => {
+      await lora.save(target, base);
+      for (const [name, bytes] of own) writeFileSync(join(target, name), bytes, {flag: 'wx'});
+    });
     lora.merge();
   };
   const card = cardOf(settings, monitor, data.report);

@@ -4,7 +4,11 @@ import {loadLlama, loadTokenizer} from '../llama/index';
 import type {ResolvedConfig} from '../llama/config';
 import type {JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
-import {openGenerationConfig, type GenerationConfig} from '../llama/files/generation_config';
+import {
+  GENERATION_CONFIG,
+  openGenerationConfig,
+  type GenerationConfig,
+} from '../llama/files/generation_config';
 import {frozenDtypeChoices, readModelConfig} from '../llama/files/load_llama';
 import {originOf, setOrigin} from '../llama/files/origin';
 import {checkFits} from '../lora/adapter_files';
@@ -197,23 +201,26 @@ export async function loadModelAlone(
   const parameters = loaded.model
     .countParams()
     .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
-  if (adapter) putInto(loaded, adapter);
   const what = adapter ? `${source} with ${adapter.source}` : source;
   console.note(`${what}: ${parameters} parameters, on ${backend}`);
-  return {...loaded, backend: backend!};
-}
-
-/** Puts an adapter into its model, with the tokenizer that came with it. */
-function putInto({model, files}: LoadedLlama, adapter: FoundAdapter): void {
+  if (!adapter) return {...loaded, backend: backend!};
   try {
-    mergeAdapters(adapter.called, model, adapter);
+    mergeAdapters(adapter.called, loaded.model, adapter);
   } catch (error) {
-    model.dispose();
+    loaded.model.dispose();
     throw error;
   }
-  if (adapter.files.size === 0) return;
-  const others = [...files].filter(([name]) => name === 'generation_config.json');
-  setOrigin(model, {...originOf(model)!, files: new Map([...others, ...adapter.files])});
+  return withTokenizerOf({...loaded, backend: backend!}, adapter);
+}
+
+/** A model whose tokenizer is the one that came with an adapter, if there is one, also where the model is saved. */
+export function withTokenizerOf(loaded: LoadedModel, adapter: FoundAdapter | null): LoadedModel {
+  if (!adapter || adapter.files.size === 0) return loaded;
+  const {model} = loaded;
+  const others = [...loaded.files].filter(([name]) => name === GENERATION_CONFIG);
+  const files = new Map([...others, ...adapter.files]);
+  setOrigin(model, {...originOf(model)!, files});
+  return {...loaded, files};
 }
 
 /** Only wasm has no more memory than that for certain; elsewhere a system may use its disk. */

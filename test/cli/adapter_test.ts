@@ -332,6 +332,32 @@ describe('adapters on the command line', function () {
       });
     });
 
+    it('keeps the tokenizer and the template that it trained with, beside the adapter and in the model', async () => {
+      const template = '{% for m in messages %}the {{ m.content }}{% endfor %}';
+      const file = folder.write('template.jinja', template);
+      const first = newOutput();
+      const short = ['--method', 'lora', '--steps', '1'];
+      await done(...argsOf(first, '--model', folder.model, '--chat-template', file, ...short));
+      const second = newOutput();
+      await done(...argsOf(second, '--model', join(first, 'adapter'), '--steps', '1'));
+      const names = ['chat_template.jinja', 'tokenizer.json', 'tokenizer_config.json'];
+      for (const output of [first, second]) {
+        expect(readdirSync(join(output, 'adapter')).sort()).to.deep.equal([
+          ...['adapter_config.json', 'adapter_model.safetensors', ...names],
+        ]);
+        for (const part of ['adapter', 'model']) {
+          const of = (name: string): string => readFileSync(join(output, part, name), 'utf8');
+          expect(of('chat_template.jinja')).to.equal(template);
+          expect(of('tokenizer.json')).to.equal(
+            readFileSync(join(folder.model, 'tokenizer.json'), 'utf8'),
+          );
+        }
+      }
+      const plain = newOutput();
+      await done(...argsOf(plain, '--model', folder.model, ...short));
+      expect(readdirSync(join(plain, 'adapter'))).to.have.length(2);
+    });
+
     it('does not read or write the folder that it goes on from', async () => {
       const output = newOutput();
       await done(...argsOf(output, '--model', adapter, '--steps', '1'));
