@@ -237,6 +237,7 @@ async function finetuneModel(
         const withTemplate = {...loaded, chatTemplate};
         const model = await saveTrained(plan, trained, withTemplate, folder, saved, context);
         const settings = {...plan.settings, dtype: model.dtype};
+        await trained.answer();
         if (plan.settings.keepBest !== false)
           await saved(() => folder.append({event: 'saved', ...trained.monitor.kept}));
         const outcome: Outcome = {

@@ -25,6 +25,8 @@ export interface Trained {
   lora: Lora | null;
   /** See `EngineOutcome`; the adapters of `lora` must not be merged then. */
   saveCheckpoint: (() => Promise<void>) | null;
+  /** Has the model answer held-out prompts, into the log, which is quicker with merged adapters. */
+  answer(): Promise<void>;
   /** Frees the optimizer and the adapters; the model stays. */
   dispose(): void;
 }

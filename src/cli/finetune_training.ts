@@ -127,7 +127,6 @@ export async function train(
         ),
       drawnAhead: () => sampling && methodOf(plan, model, steps).callback,
     });
-    await answer();
     await untilSaved(savingOf(folder), () => log.flush(), context);
     noteKept(monitor, settings, steps, console);
     if (skippedSteps > 0)
@@ -138,7 +137,13 @@ export async function train(
       lora?.remove();
       optimizer.dispose();
     };
-    return {monitor, blocks: blocks.map(({name}) => name), lora, saveCheckpoint, dispose};
+    return {
+      ...{monitor, blocks: blocks.map(({name}) => name), lora, saveCheckpoint, dispose},
+      answer: async () => {
+        await answer();
+        await untilSaved(savingOf(folder), () => log.flush(), context);
+      },
+    };
   } catch (error) {
     optimizer.dispose();
     if (error !== signal.reason) throw error;

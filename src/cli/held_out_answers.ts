@@ -13,7 +13,7 @@ export interface Answer {
 }
 
 /** How many prompts are answered, in how many tokens, and in how many milliseconds all of them together. */
-const [PROMPTS, TOKENS, TIME] = [3, 64, 5000] as const;
+export const LIMITS = {prompts: 3, tokens: 64, time: 5000};
 
 /** Examples that are looked at for prompts that are short enough. */
 const LOOKS = 20;
@@ -29,7 +29,7 @@ export async function heldOutPrompts(
     const {ids} = prompt;
     const isRight = ids.length <= maxPositionEmbeddings! / 2 && ids.every((id) => id < vocabSize);
     if (isRight) prompts.push(prompt);
-    if (prompts.length === PROMPTS || ++looks === LOOKS) break;
+    if (prompts.length === LIMITS.prompts || ++looks === LOOKS) break;
   }
   return prompts;
 }
@@ -53,15 +53,20 @@ export async function answersOf(
 ): Promise<Answer[]> {
   if (prompts.length === 0 || signal.aborted) return [];
   const longest = Math.max(...prompts.map(({ids}) => ids.length));
-  const maxNewTokens = Math.min(TOKENS, config.maxPositionEmbeddings - longest);
+  const maxNewTokens = Math.min(LIMITS.tokens, config.maxPositionEmbeddings - longest);
   const progress = console.progress({label: 'answering held-out prompts', total: maxNewTokens});
+  // by hand: in Node 20 what AbortSignal.any makes of a timeout may be collected before it comes
+  const end = new AbortController();
+  const abort = (): void => end.abort();
+  const timer = setTimeout(abort, LIMITS.time);
+  signal.addEventListener('abort', abort);
   try {
     const written = await generateBatch(
       model,
       prompts.map(({ids}) => ids),
       {
         ...{maxNewTokens, stop, seed: 0, batchSize: prompts.length},
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIME)]),
+        signal: end.signal,
         onToken: (_, {length}) => progress.update(length),
       },
     );
@@ -77,6 +82,8 @@ export async function answersOf(
     console.note(`held-out prompts are not answered: ${messageOf(error)}`);
     return [];
   } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
     progress.end();
   }
 }

@@ -7,6 +7,7 @@ import {loadLora} from '../../src/lora';
 import {paperMethodNames} from '../../src/methods';
 import type {Manifest} from '../../src/checkpoint/manifest';
 import {flagOf} from '../../src/cli/options';
+import {LIMITS} from '../../src/cli/held_out_answers';
 import {exitCodes} from '../../src/cli/program';
 import type {HeldOutEntry, StepEntry} from '../../src/cli/training_monitor';
 import {
@@ -666,6 +667,23 @@ describe('tfjs-owlore finetune', function () {
           after: after!.answers[i]!.text,
         })),
       );
+    });
+
+    it('no longer than a few seconds, and says what it has until then', async () => {
+      const before = {...LIMITS};
+      Object.assign(LIMITS, {time: 0});
+      try {
+        const {output} = await runs.runJson('--steps', '1', '--method', 'full');
+        const told = answersIn(output);
+        expect(told.map(({step}) => step)).to.deep.equal([0, 1]);
+        // a token, after which there is time to look at the clock
+        for (const {answers} of told) {
+          expect(answers).to.have.length(1);
+          expect(answers[0]!.text).to.match(/^.{0,12}…$/s);
+        }
+      } finally {
+        Object.assign(LIMITS, before);
+      }
     });
 
     it('and trains as it would without', async () => {
