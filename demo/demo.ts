@@ -138,6 +138,7 @@ async function main(): Promise<void> {
       ...(chosenTau && {tau: tau === 'auto' ? `auto: ${chosenTau}` : tau}),
       batch: `${batchSize} × ${length} tokens`,
     },
+    next: [],
     scoreTitle,
     outsideBlocks: 'all',
     blocks: records.map((record, i) => ({

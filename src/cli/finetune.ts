@@ -251,7 +251,7 @@ async function finetuneModel(
           parameters: loaded.model.countParams(),
           seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
-        await saved(() => folder.writeReport(runRecord(outcome)));
+        await saved(() => folder.writeReport(runRecord(outcome, folder)));
         return outcome;
       } catch (error) {
         await keepTraining(trained, folder, console);

@@ -46,8 +46,13 @@ export interface Outcome {
   seconds: number;
 }
 
+/** What a model is called: its name on the Hub without the owner, or that of its folder or file. */
+export function modelName(source: string): string {
+  return fileNameOf(source.replace(/[\\/]+$/, '')).replace(/@.*$/, '');
+}
+
 /** The record for the report. */
-export function runRecord(outcome: Outcome): RunRecord {
+export function runRecord(outcome: Outcome, folder: RunFolder): RunRecord {
   const {settings, trained, sampling, report, parameters, seconds} = outcome;
   const {monitor, blocks} = trained;
   const {title}: MethodParts = paperMethods[settings.method];
@@ -62,7 +67,7 @@ export function runRecord(outcome: Outcome): RunRecord {
     ...shown
   } = Object.fromEntries(told) as Record<string, string | number>;
   return {
-    title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${fileNameOf(String(data))}`,
+    title: `${modelName(folder.path)}: ${title} of ${modelName(String(model))} on ${fileNameOf(String(data))}`,
     lead:
       `A LLaMA-style model of ${(parameters / 1e6).toPrecision(3)} million parameters in ${blocks.length} blocks ` +
       `(${String(model)}) learns ${report.used.toLocaleString('en')} examples (${String(data)}) in ${placeOf(settings)}.`,
@@ -71,6 +76,7 @@ export function runRecord(outcome: Outcome): RunRecord {
     parameters,
     seconds,
     settings: shown,
+    next: nextCommands(settings, folder),
     scoreTitle: sampling?.scored?.title ?? null,
     outsideBlocks: outsideBlocks(settings),
     blocks: blocks.map((name, i) => ({
@@ -94,6 +100,36 @@ function samplesIn({answers, steps}: TrainingMonitor): RunRecord['samples'] {
     const before = at(0).find((each) => each.prompt === prompt)?.text;
     return before === undefined ? [] : [{prompt, before, after}];
   });
+}
+
+/** What one may do with the model that came out. */
+function nextCommands({validation, data}: FinetuneSettings, {model}: RunFolder): RunRecord['next'] {
+  const command = (...words: string[]): string =>
+    ['npx tfjs-owlore', ...words.map(quoted)].join(' ');
+  return [
+    {what: 'Talk to it:', command: command('chat', '--model', model)},
+    {
+      what: 'Measure it:',
+      command: command('evaluate', '--model', model, '--data', withoutSecrets(validation ?? data)),
+    },
+    {
+      what: 'Train it further, here or on other data:',
+      command: command(
+        'finetune',
+        '--model',
+        model,
+        '--data',
+        withoutSecrets(data),
+        '--output',
+        '…',
+      ),
+    },
+  ];
+}
+
+/** A word as a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./…-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {

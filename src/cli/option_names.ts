@@ -12,6 +12,8 @@ const NOT_HERE = [
  * option from a config file keeps its name. A name that may be an ordinary word, such as `seed`, is replaced only where the
  * message is about it: in `outlierScores: tau must be …`.
  *
+ * The name of a function that a message begins with, as in `loadLlama: …`, is left out.
+ *
  * @param command The command's name, which a message about an option starts with.
  * @param names The command's options.
  */
@@ -22,7 +24,7 @@ export function withFlags(
   given: Given,
 ): string {
   const possible = NOT_HERE.reduce((text, advice) => text.replace(advice, ''), message);
-  return names.reduce((text, name) => {
+  const named = names.reduce((text, name) => {
     const called = given.get(name) ?? `${command}: ${flagOf(name)}`;
     const subject = text.replace(new RegExp(`^\\w+: ${name}(?= (must|is) )`), called);
     if (called.endsWith(`: ${name}`)) return subject;
@@ -36,4 +38,6 @@ export function withFlags(
     const isWord = name === name.toLowerCase();
     return isWord ? withValues : withValues.replace(new RegExp(`\\b${name}\\b`, 'g'), flag);
   }, possible);
+  // the function of the library that has noticed it
+  return named.replace(/^[A-Za-z]*[a-z][A-Z]\w*: /, '');
 }

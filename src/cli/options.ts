@@ -208,9 +208,12 @@ export function modelSource(help: string): OptionDescription<string | undefined>
       checkText(owner, name, value);
       if (isThere('folder', value) || isUrl(value) || isHubName(value)) return;
       if (isThere('file', value) && (value.endsWith('.safetensors') || isModelFile(value))) return;
+      const what = existsSync(value)
+        ? `${display(value)} is none of these`
+        : `there is no such folder or file: ${display(value)}`;
       throw new Error(
         `${owner}: ${name} must be the folder of a model, a .safetensors file in one, a GGUF file, the URL of one of them, or its name on ` +
-          `the Hugging Face Hub, owner/name or owner/name@revision; there is no such folder or file: ${display(value)}`,
+          `the Hugging Face Hub, owner/name or owner/name@revision; ${what}`,
       );
     },
   };

@@ -17,7 +17,8 @@ import {withLibraryMessages} from './library_messages';
 import {checkRoundedProducts, roundProducts} from './matmul_precision';
 import {merge} from './merge';
 import {withFlags} from './option_names';
-import {addOptions, file, flag, readSettings, refuseMeaningless} from './options';
+import {meantBy} from '../common/options';
+import {addOptions, file, flag, flagOf, readSettings, refuseMeaningless} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
 import {columnsOf, style} from './style';
@@ -77,7 +78,7 @@ export async function runProgram(
     // the help is there already
     if (error instanceof CommanderError && error.code === 'commander.help')
       return exitCodes.wrongUsage;
-    const message = messageOf(error);
+    const message = messageOf(error) + hintOn(error, args);
     if (error instanceof StoppedError) {
       console.note(message);
       console.result({error: message, ...error.result});
@@ -93,6 +94,32 @@ export async function runProgram(
   }
 }
 
+/** What else a command may be called. */
+const commandAliases: Readonly<Record<string, string>> = {
+  train: 'finetune',
+  fit: 'finetune',
+  eval: 'evaluate',
+  predict: 'generate',
+  memory: 'estimate',
+};
+
+/** What was meant by a command or a flag that there is not; an empty text if nothing is similar, or the error is another one. */
+function hintOn(error: unknown, [first = '']: readonly string[]): string {
+  const {code, message} = error as Partial<CommanderError>;
+  if (code === 'commander.unknownCommand') {
+    const names = commands.map(({name}) => name);
+    const meant = commandAliases[first] ?? meantBy(first, names)[0];
+    return meant === undefined
+      ? `; the commands are ${names.join(', ')}`
+      : ` (Did you mean ${meant}?)`;
+  }
+  if (code !== 'commander.unknownOption') return '';
+  const command = commands.find(({name}) => name === first);
+  const [, unknown = ''] = /'--?([^']*)'/.exec(message!) ?? [];
+  const meant = meantBy(unknown, Object.keys({...command?.options, ...commonOptions}));
+  return meant.length === 0 ? '' : ` (Did you mean ${meant.map(flagOf).join(' or ')}?)`;
+}
+
 function createProgram(environment: Environment, console: CommandConsole): Command {
   const {version} = createRequire(import.meta.url)('tfjs-owlore/package.json') as {version: string};
   const program = new Command('tfjs-owlore')
@@ -100,7 +127,8 @@ function createProgram(environment: Environment, console: CommandConsole): Comma
     .description('Fine-tunes LLaMA-style models with OwLore, and looks at what came out.')
     .version(version, '--version', 'show the version')
     .helpOption('-h, --help', 'show this')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'show this, or the options of a command')
+    .showSuggestionAfterError(false)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => environment.stdout.write(text),
@@ -130,7 +158,8 @@ function addCommand(
     .command(command.name)
     .usage('[options]')
     .description(command.summary)
-    .allowExcessArguments(false);
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(false);
   addOptions(added, {...command.options, ...commonOptions});
   addHelp(added, command);
   added.action(async () => {

@@ -192,8 +192,8 @@ export function checkKnown(owner: string, options: unknown, known: readonly stri
   }
 }
 
-/** The known names that an unknown one may mean, as a question; an empty string if none is similar. */
-function suggestion(name: string, known: readonly string[]): string {
+/** The known names that an unknown one may mean; none if none is similar. */
+export function meantBy(name: string, known: readonly string[]): string[] {
   const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
   const wanted = plain(name);
   const isAlias = Object.hasOwn(aliases, wanted);
@@ -205,6 +205,12 @@ function suggestion(name: string, known: readonly string[]): string {
     const least = Math.min(...distances);
     if (least <= name.length / 2) meant = [known[distances.indexOf(least)]!];
   }
+  return meant;
+}
+
+/** As a question; an empty string if none is similar. */
+function suggestion(name: string, known: readonly string[]): string {
+  const meant = meantBy(name, known);
   if (meant.length === 0) return '';
   return `did you mean ${meant.map((each) => `'${each}'`).join(' and ')}? `;
 }

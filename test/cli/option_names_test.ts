@@ -16,6 +16,8 @@ describe('withFlags', () => {
       'GET URL has brought nothing for 60 s; try again, or wait longer with the option `request`: {timeout: milliseconds}',
       'GET URL has brought nothing for 60 s; try again',
     ],
+    ['loadLlama: config.json: hidden_size is 0', 'config.json: hidden_size is 0'],
+    ['train.jsonl: line 3', 'train.jsonl: line 3'],
     // words, and parts of other names
     ['no shots in the file, and no seed', 'no shots in the file, and no seed'],
     ['maxLengths and aMaxLength', 'maxLengths and aMaxLength'],

@@ -186,7 +186,6 @@ describe('command line options', () => {
       expect(refused(fileOrUrl('f'), url)).to.equal(`run.json: option: '${url}' is not a URL`);
     for (const none of [
       join(folder, 'no'),
-      join(folder, 'file'),
       join(folder, 'no.gguf'),
       './owner/name',
       'owner/name.gguf',
@@ -197,6 +196,9 @@ describe('command line options', () => {
         'run.json: option must be the folder of a model, a .safetensors file in one, a GGUF file, the URL of one of them, or its name ' +
           `on the Hugging Face Hub, owner/name or owner/name@revision; there is no such folder or file: '${none}'`,
       );
+    expect(refused(modelSource('f'), join(folder, 'file'))).to.match(
+      /; '.*file' is none of these$/,
+    );
     expect(refused(modelSource('f'), 3)).to.match(/must be a text; got 3/);
     expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);
     expect(refused(outputFile('f'), folder)).to.match(/must be a file; '.*' is a folder/);

@@ -62,6 +62,12 @@ describe('tfjs-owlore', () => {
     }
   });
 
+  it('helps with a command as its --help does', async () => {
+    const {code, stdout} = await runCli(['help', 'finetune']);
+    expect([code, stdout]).to.deep.equal([0, (await runCli(['finetune', '--help'])).stdout]);
+    expect((await runCli(['help'])).stdout).to.equal((await runCli(['--help'])).stdout);
+  });
+
   it('says its version', async () => {
     const {version} = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
       version: string;
@@ -127,7 +133,17 @@ describe('tfjs-owlore', () => {
   }
 
   for (const [args, message] of [
-    [['train'], /^error: unknown command 'train'\n$/],
+    [['train'], /^error: unknown command 'train' \(Did you mean finetune\?\)\n$/],
+    [['finetun'], /^error: unknown command 'finetun' \(Did you mean finetune\?\)\n$/],
+    [['xyzzy'], /^error: unknown command 'xyzzy'; the commands are finetune, estimate, .*\n$/],
+    [
+      ['finetune', '--lr', '1'],
+      /^error: unknown option '--lr' \(Did you mean --learning-rate\?\)\n$/,
+    ],
+    [
+      ['generate', '--model', join(import.meta.dirname, 'program_test.ts'), '--prompt', 'x'],
+      /^error: generate: --model must be the folder of a model, .*; '.*program_test.ts' is none of these\n$/,
+    ],
     [['generat'], /^error: unknown command 'generat' \(Did you mean generate\?\)\n$/],
     [
       ['generate', '--promt', 'x'],

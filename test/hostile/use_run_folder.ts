@@ -10,7 +10,7 @@ const step = {event: 'step' as const, loss: 1, learningRate: 1, blocks: [], seco
 const report: RunRecord = {
   ...{title: '', lead: '', method: '', backend: '', parameters: 1, seconds: 1, settings: {}},
   ...{scoreTitle: null, outsideBlocks: 'all', blocks: [], steps: [], heldOut: []},
-  ...{savedStep: 0, samples: []},
+  ...{savedStep: 0, samples: [], next: []},
   memory: {method: {peak: 1, state: 1}, full: null},
 };
 

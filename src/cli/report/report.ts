@@ -4,7 +4,7 @@ import {template} from './report_files';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
 export interface RunRecord {
-  /** The heading, and the sentence below it. */
+  /** The heading, which is the title of the window as well, and the sentence below it. */
   title: string;
   lead: string;
   method: string;
@@ -12,6 +12,8 @@ export interface RunRecord {
   parameters: number;
   seconds: number;
   settings: Record<string, string | number>;
+  /** Commands that go on from here, each with what it does; empty for none. */
+  next: {what: string; command: string}[];
   /** What the scores are, or null where nothing draws the blocks. */
   scoreTitle: string | null;
   /** What trains all the time of what is in no block: embedding, last norm and head, the norm alone, or nothing. */

@@ -75,8 +75,18 @@ export function checkCard(owner: string, card: ModelCard): void {
   check('baseModel', "a model's name on the Hub, owner/name", isName);
 }
 
+/** How a model takes what it is asked: as a chat, or as a text that it continues; null without a tokenizer, which nothing can be asked. */
+export type PromptForm = 'chat' | 'text' | null;
+
+/** By the files that are saved beside its weights. */
+export function promptForm(files: ReadonlyMap<string, Uint8Array>): PromptForm {
+  if (!files.has('tokenizer.json')) return null;
+  const config = new TextDecoder().decode(files.get('tokenizer_config.json'));
+  return files.has('chat_template.jinja') || config.includes('"chat_template"') ? 'chat' : 'text';
+}
+
 /** The text of a card. */
-export function cardText(card: ModelCard, base: Base | undefined): string {
+export function cardText(card: ModelCard, base: Base | undefined, form: PromptForm): string {
   const {baseModel = base?.model, license, tags = [], method, settings, data, figures} = card;
   const {description} = card;
   const {title = baseModel ? `${baseModel.split('/')[1]}, fine-tuned` : 'A language model'} = card;
@@ -97,12 +107,36 @@ export function cardText(card: ModelCard, base: Base | undefined): string {
     description === undefined
       ? (model === null ? 'Trained' : `${model}, fine-tuned`) + ` with tfjs-owlore.${how}`
       : plain(description) + how,
+    ...section('Use', form === null ? '' : usage[form]),
     ...section('Results', table(figures)),
     ...section('Data', (data ?? []).map((each) => `- ${plain(each)}`).join('\n')),
     ...section('Settings', table(settings)),
     MARK,
   ];
   return `${parts.join('\n\n')}\n`;
+}
+
+/** Lines that run in the folder of the card. */
+const usage: Readonly<Record<Exclude<PromptForm, null>, string>> = {
+  chat: usageOf(
+    'chat --model .',
+    'messages = [{"role": "user", "content": "Hello!"}]',
+    'print(generate(messages, max_new_tokens=64)[0]["generated_text"][-1]["content"])',
+  ),
+  text: usageOf(
+    "generate --model . --prompt 'Once upon a time'",
+    'print(generate("Once upon a time", max_new_tokens=64)[0]["generated_text"])',
+  ),
+};
+
+function usageOf(command: string, ...python: readonly string[]): string {
+  const lines = [
+    'from transformers import pipeline',
+    '',
+    'generate = pipeline("text-generation", model=".")  # this folder, or its name on the Hub',
+    ...python,
+  ];
+  return `\`\`\`python\n${lines.join('\n')}\n\`\`\`\n\n\`\`\`sh\nnpx tfjs-owlore ${command}\n\`\`\``;
 }
 
 /** Whether a text is a card that may be replaced. */

@@ -17,6 +17,7 @@ import {
   cardText,
   checkCard,
   isOwnCard,
+  promptForm,
   MAX_CARD_BYTES,
   type ModelCard,
 } from './model_card';
@@ -104,7 +105,10 @@ export async function saveLlama(
     if (chatTemplate !== undefined) ownFiles.set(TEMPLATE_FILE, encoder.encode(chatTemplate));
     const others: Array<[string, Uint8Array]> = [...ownFiles];
     if (index) others.push([INDEX_FILE, encoder.encode(jsonText(index))]);
-    if (card && isCardFree) others.push([CARD_FILE, encoder.encode(cardText(card, origin?.base))]);
+    if (card && isCardFree) {
+      const text = cardText(card, origin?.base, promptForm(ownFiles));
+      others.push([CARD_FILE, encoder.encode(text)]);
+    }
     others.push(['config.json', encoder.encode(configJsonText(json))]);
     for (const [path, bytes] of others) await writeFile(sink, path, bytes.length, [bytes]);
     const paths = [...shards, ...others.map(([path]) => ({path}))].map(({path}) => path);

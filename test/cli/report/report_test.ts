@@ -8,7 +8,7 @@ import {writeReport, type RunRecord} from '../../../src/cli/report/report';
 
 const record: RunRecord = {
   ...{title: 'a run', lead: 'of a test', method: 'OwLore', backend: 'wasm', parameters: 9},
-  ...{seconds: 60, settings: {}, scoreTitle: null, outsideBlocks: 'all'},
+  ...{seconds: 60, settings: {}, next: [], scoreTitle: null, outsideBlocks: 'all'},
   blocks: [{name: 'block', score: null, probability: 1, stepsTrained: 1}],
   steps: [{loss: 2, learningRate: 0.1, active: [true], peak: 7e6}],
   heldOut: [0, 1].map((step) => ({step, loss: 3 - step})),
@@ -16,25 +16,42 @@ const record: RunRecord = {
   memory: {method: {peak: 7e6, state: 2e6}, full: null},
 };
 
+interface Shown {
+  /** Of the window. */
+  title: string;
+  figures: string[];
+  headings: string[];
+  commands: string[];
+  text: string;
+  /** What the axes of each chart show, by its place. */
+  axes: Record<string, string[]>;
+}
+
 describe('the report of a run', () => {
   let folder: string;
   before(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-report-'))));
   after(() => rmSync(folder, {recursive: true}));
 
   /** The texts of a report after its scripts have run, without charts. */
-  function shown(run: Partial<RunRecord>): {figures: string[]; headings: string[]; text: string} {
+  function shown(run: Partial<RunRecord>): Shown {
     const file = join(folder, 'report.html');
     writeReport(file, {...record, ...run});
     const {document} = parseHTML(readFileSync(file, 'utf8'));
     const [, helpers, , page] = [...document.querySelectorAll('script')];
     const listens = {addEventListener: () => undefined};
+    const axes: Shown['axes'] = {};
+    function Chart(options: {axes: Array<{label: string}>}, _: unknown, {id}: {id: string}): void {
+      axes[id] = options.axes.map(({label}) => label);
+    }
     runInNewContext(`${helpers!.textContent}\n${page!.textContent}`, {
-      ...{document, ...listens, matchMedia: () => listens, uPlot: Object},
+      ...{document, ...listens, matchMedia: () => listens, uPlot: Chart},
     });
     const textsOf = (selector: string): string[] =>
       [...document.querySelectorAll(selector)].map(({textContent}) => textContent);
     const text = document.querySelector('main')!.textContent;
-    return {figures: textsOf('#figures .card'), headings: textsOf('h2'), text};
+    const {title} = document;
+    const [figures, headings] = [textsOf('#figures .card'), textsOf('h2')];
+    return {title, figures, headings, commands: textsOf('#next pre'), text, axes};
   }
 
   for (const [seconds, told] of [
@@ -65,6 +82,29 @@ describe('the report of a run', () => {
     const heldOut = [3, 1, 2].map((loss, step) => ({step, loss}));
     expect(shown({heldOut, savedStep: 1}).figures[0]).to.match(/^Held-out loss3\.000 → 1\.000/);
     expect(shown({heldOut, savedStep: 2}).figures[0]).to.match(/^Held-out loss3\.000 → 2\.000/);
+  });
+
+  it('says in its window which run it is, what its axes show, and how to go on', () => {
+    const next = [{what: 'Talk to it:', command: "npx tfjs-owlore chat --model 'a b/model'"}];
+    const {title, axes, commands} = shown({next});
+    expect(title).to.equal('a run');
+    expect(axes).to.deep.equal({
+      loss: ['step', 'nats a token'],
+      rate: ['step', 'learning rate'],
+      memory: ['step', 'MB'],
+    });
+    expect(commands).to.deep.equal([next[0]!.command]);
+    expect(shown({}).headings).not.to.include('Go on');
+  });
+
+  it('shows single blocks only where a method draws some', () => {
+    const all = shown({});
+    expect(all.headings).not.to.include('The blocks');
+    expect(all.text).to.include('This method trains the one block in every step.');
+    const drawn = {name: 'block', score: null, probability: 0.5, stepsTrained: 1};
+    const some = shown({blocks: [drawn, drawn]});
+    expect(some.headings).to.include('The blocks');
+    expect(some.axes['heat']).to.deep.equal(['step', 'block']);
   });
 
   it("has tensor memory of this library's steps, and the memory of the process of PyTorch's", () => {

@@ -101,6 +101,29 @@ ${MARK}
     expect(other).to.match(/^license: "other"$/m);
   });
 
+  it('says how to use a model with a tokenizer, as a chat if it has a template', async () => {
+    const usage = async (others: Record<string, string>): Promise<string | undefined> => {
+      const files = readFiles('smollm2');
+      for (const [name, text] of Object.entries(others)) files.set(name, Buffer.from(text));
+      const {model} = await loadLlama(files);
+      models.push(model);
+      return /## Use\n\n([^]*?)\n\n(##|<!--)/.exec(await cardOf(model, {}))?.[1];
+    };
+    expect(await usage({})).to.equal(undefined);
+    const text = await usage({'tokenizer.json': '{}'});
+    expect(text).to.match(/^```python\nfrom transformers import pipeline\n/);
+    expect(text).to.match(/```sh\nnpx tfjs-owlore generate --model \. --prompt '.*'\n```$/);
+    const templates: Array<Record<string, string>> = [
+      {'chat_template.jinja': '{{ messages }}'},
+      {'tokenizer_config.json': '{"chat_template": "{{ messages }}"}'},
+    ];
+    for (const template of templates) {
+      const chat = await usage({'tokenizer.json': '{}', ...template});
+      expect(chat).to.match(/messages = \[\{"role": "user", "content": "Hello!"\}\]\n/);
+      expect(chat).to.match(/```sh\nnpx tfjs-owlore chat --model \.\n```$/);
+    }
+  });
+
   it('leaves out what it does not know', async () => {
     const cards = [
       null,
