@@ -123,7 +123,9 @@ describe('the paths that a config may name', () => {
     Object.entries<OptionDescription<unknown>>(options).flatMap(([option, description]) => {
       const {placeholder, choices} = description;
       const takesText =
-        placeholder !== null && !choices && !/^<(n|text|bytes|names)[|>]/.test(placeholder);
+        placeholder !== null &&
+        !choices &&
+        !/^[<[](n|text|bytes|names|patience)[|>\]]/.test(placeholder);
       return takesText ? [{command: name, option, description}] : [];
     }),
   );
