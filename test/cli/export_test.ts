@@ -1,13 +1,18 @@
-import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {readGgufHeader} from '../../src/llama/files/gguf/header';
-import {loadTokenizer} from '../../src/llama';
+import {loadLlama, loadTokenizer} from '../../src/llama';
+import {applyLora} from '../../src/lora';
 import {fileOf} from '../llama/files/gguf/gguf_bytes';
 import {ggufPath} from '../llama/files/gguf/fixtures';
+import {Interruption} from '../../src/cli/interruption';
+import {runProgram} from '../../src/cli/program';
+import {onFullDisk} from '../support/full_disk';
+import {onSmallDisk} from '../support/small_disk';
 import {createModelFolder, type ModelFolder} from './model_folder';
-import {runCli} from './run_cli';
+import {runCli, TextSink} from './run_cli';
 
 describe('tfjs-owlore export', () => {
   let folder: ModelFolder;
@@ -90,15 +95,55 @@ describe('tfjs-owlore export', () => {
 
   it('stops at Ctrl-C, and leaves nothing', async () => {
     const output = join(folder.path, 'stopped.gguf');
-    const args = ['export', '--model', folder.model, '--output', output];
-    const {Interruption} = await import('../../src/cli/interruption');
-    const {runProgram} = await import('../../src/cli/program');
-    const {TextSink} = await import('./run_cli');
     const [stdout, stderr, interruption] = [new TextSink(), new TextSink(), new Interruption()];
+    const args = ['export', '--model', folder.model, '--output', output];
     const running = runProgram(args, {stdin: process.stdin, stdout, stderr, interruption});
     setImmediate(() => interruption.receive('SIGINT'));
     expect(await running, stderr.text).to.equal(130);
     const left = readdirSync(folder.path).filter((name) => name.includes('stopped'));
     expect(left).to.deep.equal([]);
+  });
+
+  it('needs room for the whole file, and leaves an older one on a full disk', async () => {
+    const place = join(folder.path, 'disk');
+    mkdirSync(place);
+    const output = join(place, 'x.gguf');
+    const args = ['export', '--model', folder.model, '--output', output];
+    await onSmallDisk(place, async () => {
+      const {code, stderr} = await runCli(args);
+      expect(code).to.equal(2);
+      expect(stderr).to.match(
+        /--output: the file takes \d+ kB, and where '.*x\.gguf' is \d+ kB are free; make room there/,
+      );
+      expect(readdirSync(place)).to.deep.equal([]);
+    });
+    writeFileSync(output, 'older');
+    const {code, stderr} = await onFullDisk(
+      place,
+      () => true,
+      () => runCli([...args, '--overwrite']),
+    );
+    expect(code).to.equal(1);
+    expect(stderr).to.match(
+      /cannot write the file '.*x\.gguf': ENOSPC.*; an older one is as it was/,
+    );
+    expect(readFileSync(output, 'utf8')).to.equal('older');
+    expect(readdirSync(place)).to.deep.equal(['x.gguf']);
+  });
+
+  it('takes no adapter, and says what does', async () => {
+    const adapter = join(folder.path, 'adapter');
+    const {model} = await loadLlama(folder.model, {kernels: 'none'});
+    const lora = applyLora(model, {rank: 2});
+    await lora.save(adapter, {baseModel: folder.model});
+    lora.remove();
+    model.dispose();
+    const output = join(folder.path, 'adapted.gguf');
+    const {code, stderr} = await runCli(['export', '--model', adapter, '--output', output]);
+    expect(code, stderr).to.equal(2);
+    expect(stderr).to.match(
+      /--model: '.*adapter' is an adapter; put it into its model first: merge --model .*adapter --output merged/,
+    );
+    expect(existsSync(output)).to.equal(false);
   });
 });

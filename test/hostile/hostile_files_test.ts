@@ -196,6 +196,9 @@ describe('hostile files are read or refused, in time', () => {
       damagedJson(jsonOf(files, 'config.json')).map((text) => ({
         ...{name: names[0], file: 'config.json', text},
       })),
+      damagedSafetensors(files.get('model.safetensors')!).map((bytes) => ({
+        ...{name: names[0], file: 'model.safetensors', text: bytes},
+      })),
       damagedJson({eos_token_id: [1, 2], bos_token_id: 1}).map((text) => ({
         ...{name: names[0], file: 'generation_config.json', text},
       })),
@@ -206,7 +209,8 @@ describe('hostile files are read or refused, in time', () => {
       cases,
       refused,
       async ({name, file, text: damaged}) => {
-        const source = new Map([...files, ...tokenizerFiles(name), [file, bytesOf(damaged)]]);
+        const bytes = typeof damaged === 'string' ? bytesOf(damaged) : damaged;
+        const source = new Map([...files, ...tokenizerFiles(name), [file, bytes]]);
         const target = new Map<string, Uint8Array>();
         await exportGguf(source, target, {dtype: 'Q8_0'});
         const ids = (await loadTokenizer(source)).encode(text);

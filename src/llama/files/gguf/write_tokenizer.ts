@@ -288,6 +288,7 @@ function idEntries(tokenizer: Tokenizer, unknown: number | null, use: TokenizerU
 function endEntries(tokenizer: Tokenizer, refuse: Refuse): Entry[] {
   const {bosTokenId: bos, eosTokenId: eos} = tokenizer;
   const bare = tokenizer.encode('a', {addSpecialTokens: false});
+  if (bare.length === 0) refuse('it makes no token of a letter');
   const whole = tokenizer.encode('a').join();
   for (const addsBos of [false, true]) {
     for (const addsEos of [false, true]) {
