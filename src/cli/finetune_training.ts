@@ -108,7 +108,10 @@ export async function train(
   try {
     if (settings.resume === undefined) {
       events = openTensorBoard(folder);
+      const adapters = prompts.length > 0 ? lora : null;
+      adapters?.merge();
       await answer();
+      adapters?.unmerge();
     }
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       options: lastingOptions(settings, steps),
