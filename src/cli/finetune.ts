@@ -105,9 +105,10 @@ export const finetune = defineCommand({
     else checkRunFolder(given.get('output')!, output, wanted.overwrite);
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
+    const checked = await checkRun({...settings, backend}, located, context);
+    // not before, as it would keep counting the models of the estimates
     const meter = startMemoryMeter();
     try {
-      const checked = await checkRun({...settings, backend}, located, context);
       const {frozenDtype} = settings;
       const alone = await loadModelAlone(
         {...settings, backend},

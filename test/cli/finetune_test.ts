@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {loadLora} from '../../src/lora';
 import {paperMethodNames} from '../../src/methods';
+import {estimateMemory} from '../../src/memory/estimate';
 import type {Manifest} from '../../src/checkpoint/manifest';
 import {flagOf} from '../../src/cli/options';
 import {LIMITS} from '../../src/cli/held_out_answers';
@@ -243,6 +244,16 @@ describe('tfjs-owlore finetune', function () {
       'config.json',
     );
     expect(readJson(output, 'config.json')).to.deep.equal({...effective, output});
+  });
+
+  it('measures the tensors of the training, and none of the estimates before it', async () => {
+    const sizes = ['--batch-size', '4', '--rank', '4', '--gamma', '1', '--scores', 'uniform'];
+    const {peakBytes} = await runs.runJson('--steps', '3', ...sizes);
+    const {total} = estimateMemory(readJson<object>(runs.folder.model, 'config.json'), {
+      ...{method: 'owlore', gamma: 1, rank: 4, batchSize: 4, maxLength: 12, embedding: 'full'},
+      ...{backend: fastBackend as 'wasm', frozenDtype: 'F32'},
+    });
+    expect(peakBytes / total).to.be.within(0.9, 1.1);
   });
 
   it('trains on a table with columns of its own by a chat template of its own, which the model keeps', async () => {
