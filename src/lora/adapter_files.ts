@@ -173,7 +173,9 @@ export async function readAdapters(owner: string, files: FileSource): Promise<Ad
     const [, module, part] =
       /^base_model\.model\.(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?$/.exec(name) ?? [];
     if (module === undefined || tensor.shape.length !== 2) {
-      throw new Error(`${owner}: ${WEIGHTS} has ${show(name)}, which is no matrix of LoRA`);
+      throw new Error(
+        `${owner}: ${WEIGHTS} has ${show(name)}, which is no matrix of LoRA; adapters that change embedding or head of a language model are not taken`,
+      );
     }
     found.set(module, {...found.get(module), [part!]: transposedOnHost(tensor)});
   }

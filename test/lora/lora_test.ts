@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, variableGrads} from '../../src';
 import {openSource} from '../../src/files/open_source';
-import {parseSafetensors} from '../../src/files/safetensors';
+import {parseSafetensors, serializeSafetensors} from '../../src/files/safetensors';
 import {generate, generateBatch, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {OwLoreDecodeBlocks} from '../../src/kernels/llama/kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
@@ -800,8 +800,18 @@ describe('applyLora', () => {
           damaged.get('adapter_model.safetensors')!.slice(0, -8),
         ] as const),
       );
+      // as peft writes it of a target lm_head
+      const head = files();
+      const tensors = new Map([
+        [
+          'base_model.model.lm_head.base_layer.weight',
+          {shape: [1, 1], values: new Float32Array(1)},
+        ],
+      ]);
+      head.set('adapter_model.safetensors', serializeSafetensors(tensors));
       const model = plainModel();
       for (const [source, message] of [
+        [head, /lm_head\.base_layer\.weight", which is no matrix of LoRA; .* head of a language/],
         [withConfig({peft_type: 'IA3'}), /peft_type: "IA3", which this library does not compute/],
         [withConfig({use_dora: true}), /use_dora: true/],
         [withConfig({bias: 'all'}), /bias: "all"/],
