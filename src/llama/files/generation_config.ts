@@ -8,7 +8,10 @@ import type {SamplingOptions} from '../generation/token_probabilities';
 import {openNamedSource, type SourceOptions} from './named_source';
 
 /** Options of `generate` from a model's files. Those of which the files say nothing are not there. */
-export type GenerationConfig = Pick<GenerateOptions, keyof SamplingOptions> & {
+export type GenerationConfig = Pick<
+  GenerateOptions,
+  'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty'
+> & {
   /** The tokens after which the model has no more to say; empty if no file says. */
   stop: number[];
 };
