@@ -381,8 +381,6 @@ describe('adapters on the command line', function () {
   });
 
   it('what is counted for a merge is what it takes', async () => {
-    const backend = tf.getBackend();
-    await tf.setBackend('cpu');
     const files = await readAdapters('test', openSource('test', adapter));
     for (const frozenDtype of ['F32', 'BF16'] as const) {
       const meter = startMemoryMeter();
@@ -397,7 +395,6 @@ describe('adapters on the command line', function () {
       model.dispose();
       meter.stop();
     }
-    await tf.setBackend(backend);
   });
 
   describe('what is refused', () => {
