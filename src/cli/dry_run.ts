@@ -58,7 +58,6 @@ export async function dryRun(
   if (!survey.first) throw new Error(`finetune: ${data} has no example that can be used`);
   printExample(survey.first, data, maxLength, console);
   const lengths = choices(survey, maxLength, max);
-  printLengths(survey, lengths, {maxLength, max, packing}, console);
 
   const fitted = new FittedDefaults(given);
   const used = Math.max(1, survey.lengths.length - choiceOf(survey, maxLength).dropped);
@@ -78,6 +77,7 @@ export async function dryRun(
   const sized = {...settings, batchSize, maxLength, saveEvery};
   const heldOutExamples = heldOut.survey.lengths.length;
   const sizes = await printSizes(sized, {steps, heldOutExamples, batchSize}, opened, context);
+  printLengths(survey, lengths, {maxLength, max, packing}, console);
   const resultOf = ({contents, survey: {report}}: Looked): object => ({
     examples: contents.examples,
     usable: report.used,
@@ -200,7 +200,7 @@ function printLengths(
 ): void {
   const all = survey.lengths.length;
   console.print(
-    'How long examples are, and of how many a --max-length would cut the end, or drop all because no room is left for the answer:',
+    '\nHow long examples are, and of how many a --max-length would cut the end, or drop all because no room is left for the answer:',
   );
   const table = newTable(['tokens, up to', 'examples', '', 'cut', 'dropped'], [0, 1, 3, 4]);
   const fitting = lengths.map(({cut, dropped}) => all - cut - dropped);
@@ -245,7 +245,7 @@ function printBlocks(
   const all = counted(names.length, 'block');
   if (!sampling) {
     const what = settings.method === 'lora' ? 'The adapters of all' : 'All';
-    console.print(`\n${what} ${all} train in each of ${counted(steps, 'step')}.`);
+    console.print(`${what} ${all} train in each of ${counted(steps, 'step')}.`);
     return;
   }
   const {probabilities, options} = sampling;
@@ -256,7 +256,7 @@ function printBlocks(
     ? `, before the ${settings.scores} scores of the weights make some more likely (--scores FILE says which)`
     : '';
   console.print(
-    `\nOf ${all} ${options.gamma} train at a time, and others every ${options.interval} of ${counted(steps, 'step')}${how}${later}.`,
+    `Of ${all} ${options.gamma} train at a time, and others every ${options.interval} of ${counted(steps, 'step')}${how}${later}.`,
   );
   if (isSame) return;
   const table = newTable(['block', 'probability', 'steps on', ''], [1, 2]);
