@@ -288,7 +288,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
         'in PyTorch, in 1 process',
       );
       const card = readFileSync(join(output, 'model', 'README.md'), 'utf8');
-      expect(card).to.include('engine').and.not.include(python);
+      expect(card).to.include('fine-tuned').and.not.include(python);
       const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as object;
       expect(config).to.include({engine: 'torch', processes: 1}).and.not.include.keys('python');
     });

@@ -38,7 +38,8 @@ interface AddedToken {
 type Refuse = (what: string) => never;
 
 /**
- * The metadata of a tokenizer.
+ * The metadata of a tokenizer. Two things are left to llama.cpp as its own converter leaves them: a text is not brought to the normal form
+ * NFC, and with SentencePiece a space is put before one that begins with a space, too.
  *
  * @throws if a GGUF file cannot say what it does, so that texts would get other tokens; what that is, the message says.
  */
@@ -129,7 +130,6 @@ function tokenEntries(
 function byteLevelEntries(parts: Parts, use: TokenizerUse): Entry[] {
   const {json, model, refuse} = parts;
   const {normalizer, pre_tokenizer: pre, decoder} = json;
-  // llama.cpp's converter leaves it out as well: texts are in this form but for few
   const isPlain = (normalizer ?? null) === null || isOfType(normalizer, 'NFC');
   if (!isPlain) refuse(`its normalizer is ${show(normalizer)}`);
   if (!isOfType(decoder, 'ByteLevel')) refuse(`its decoder is ${show(decoder)}`);
@@ -191,7 +191,7 @@ function sentencePieceEntries(parts: Parts, use: TokenizerUse): Entry[] {
   }
   const rankOf = (token: string): number =>
     use.ranksMergesById ? -(vocab.get(token) ?? 0) : (ranks.get(token) ?? LETTER_SCORE);
-  checkMerges(merges, vocab, rankOf, refuse);
+  checkMerges(parts, merges, rankOf);
   const isByte = (token: string): boolean => /^<0x[0-9A-F]{2}>$/.test(token);
   const tokens = tokenEntries(
     parts,
@@ -245,11 +245,13 @@ function isPattern(pattern: unknown, text: string): boolean {
 
 /** Throws unless merges are those that readers of a file find out from its tokens and scores. */
 function checkMerges(
+  {vocab, added, refuse}: Parts,
   merges: ReadonlyArray<[string, string]>,
-  vocab: ReadonlyMap<string, number>,
   rankOf: (token: string) => number,
-  refuse: Refuse,
 ): void {
+  // which are found before anything is merged
+  const whole = new Set(added.map(({content}) => content));
+  const matters = (merge: readonly [string, string]): boolean => !whole.has(merge.join(''));
   const tokens = new Map([...vocab].map(([token, id]) => [id, token]));
   const what = 'its merges are not those of a SentencePiece vocabulary';
   const implied = impliedMerges(vocab, (id) => rankOf(tokens.get(id)!), refuse);
@@ -258,10 +260,11 @@ function checkMerges(
   const given = new Set(merges.map(spelled));
   const other = merges.find((merge) => !known.has(spelled(merge)));
   if (other) refuse(`${what}: ${show(other)} does not make a token of two others`);
-  const missing = implied.find((merge) => !given.has(spelled(merge)));
+  const missing = implied.find((merge) => matters(merge) && !given.has(spelled(merge)));
   if (missing) refuse(`${what}: ${show(missing)} is missing`);
-  for (const [i, merge] of merges.entries()) {
-    const before = merges[i - 1];
+  const ordered = merges.filter(matters);
+  for (const [i, merge] of ordered.entries()) {
+    const before = ordered[i - 1];
     if (!before || rankOf(before.join('')) >= rankOf(merge.join(''))) continue;
     refuse(`${what}: ${show(merge)} comes too late`);
   }

@@ -447,6 +447,52 @@ describe('models saved as GGUF files', () => {
         );
     });
 
+    it('may merge tokens that are found as a whole in any order, or not at all', async () => {
+      const {model, files} = await loadLlama(ggufPath('gemma3'), {kernels: 'none'});
+      model.dispose();
+      const json = jsonOf(files, 'tokenizer.json') as unknown as Json;
+      const {vocab, merges} = json.model as {vocab: Record<string, number>; merges: string[][]};
+      const added = ['▁▁', '▁▁▁▁'].map((content) => ({
+        id: vocab[content]!,
+        content,
+        special: false,
+      }));
+      const isOfSpaces = (merge: string[]): boolean => /^▁+$/.test(merge.join(''));
+      expect(merges.filter(isOfSpaces)).to.have.length(2);
+      const rest = merges.filter((merge) => !isOfSpaces(merge));
+      const all = {...json, added_tokens: [...(json['added_tokens'] as object[]), ...added]};
+      const savedWith = async (order: string[][]) => {
+        const bytes = Buffer.from(JSON.stringify({...all, model: {...json.model, merges: order}}));
+        const gemma = small(400, {
+          architecture: 'gemma3',
+          slidingWindow: 4,
+          ropeLocalBaseFreq: 1e4,
+        });
+        const target = new Map<string, Uint8Array>();
+        try {
+          await saveGguf(gemma, target, {
+            tokenizer: new Map([...files, ['tokenizer.json', bytes]]),
+          });
+        } finally {
+          gemma.dispose();
+        }
+        return target;
+      };
+      const {metadata: theirs} = await readGgufHeader('test', fileOf(ggufOf('gemma3')));
+      for (const order of [rest, [...rest, ...merges.filter(isOfSpaces).reverse()]]) {
+        const {metadata} = await headerOf(await savedWith(order));
+        for (const key of ['tokenizer.ggml.tokens', 'tokenizer.ggml.token_type']) {
+          const expected = theirs.get(key) as unknown[];
+          const ours = metadata.get(key) as unknown[];
+          expect(ours.slice(0, expected.length)).to.deep.equal(expected);
+        }
+      }
+      const refused = await rejection(savedWith([...rest].reverse()));
+      expect(refused.message).to.match(
+        /not those of a SentencePiece vocabulary: .* comes too late$/,
+      );
+    });
+
     it('leave out tokens for which the model has no row', async () => {
       const files = edited('bytelevel', (json) => {
         (json['added_tokens'] as object[]).push({id: 300, content: '<image>', special: true});
