@@ -271,7 +271,7 @@ export const finetuneOptions = {
     }),
     evaluateEvery: number('steps between held-out losses (default: a tenth of the run)', count),
     keepBest: flagOrNumber(
-      'save the model with the lowest of them, not the last one; with a number, end after so many without a lower one',
+      'save the model with the lowest held-out loss, not the last one; with a number, end after so many losses without a lower one',
       'patience',
       count,
     ),
