@@ -2,6 +2,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice, checkKnown} from '../../../common/options';
 import {mapSource} from '../../../files/map_source';
+import type {ModelTarget} from '../../../files/sink';
 import type {ModelSource} from '../../../files/source';
 import {openLlama} from '../load_llama';
 import {configOfModel} from '../model_config';
@@ -10,14 +11,7 @@ import {originOf} from '../origin';
 import {readPieces} from '../tensor_reader';
 import {valuePieces} from '../tensor_writer';
 import {storedWeights} from '../weights';
-import {
-  defaultGgufDtype,
-  ggufDtypes,
-  planGguf,
-  writeGguf,
-  type GgufDtype,
-  type GgufTarget,
-} from './write_gguf';
+import {defaultGgufDtype, ggufDtypes, planGguf, writeGguf, type GgufDtype} from './write_gguf';
 
 /** Options of `saveGguf`. */
 export interface SaveGgufOptions {
@@ -50,7 +44,7 @@ const OWNER = 'saveGguf';
  */
 export async function saveGguf(
   model: tfl.LayersModel,
-  target: GgufTarget,
+  target: ModelTarget,
   options: SaveGgufOptions = {},
 ): Promise<void> {
   checkKnown(OWNER, options, ['dtype', 'tokenizer']);
@@ -90,7 +84,7 @@ export interface ExportGgufOptions extends SourceOptions {
  */
 export async function exportGguf(
   source: ModelSource,
-  target: GgufTarget,
+  target: ModelTarget,
   {dtype: wanted, onPlanned, onProgress, ...options}: ExportGgufOptions = {},
 ): Promise<{dtype: GgufDtype; size: number}> {
   const {config, tensors, origin, close} = await openLlama(source, options);

@@ -3,7 +3,7 @@ import {fileSink} from '../../../files/file_sink';
 import type {FloatType} from '../../../files/float_type';
 import {MAX_JSON_BYTES, parseJsonObject, show} from '../../../files/json';
 import {mapSink} from '../../../files/map_sink';
-import {writeFile} from '../../../files/sink';
+import {writeFile, type ModelTarget} from '../../../files/sink';
 import {readWhole, type FileSource} from '../../../files/source';
 import {architectures} from '../../architectures';
 import type {ResolvedConfig} from '../../config';
@@ -27,9 +27,11 @@ import {
 } from './write_header';
 import {tokenizerMetadata} from './write_tokenizer';
 
-/** The types of the matrices, each with the number that llama.cpp has for such a file. */
-const fileTypes = {F16: 1, BF16: 32, Q8_0: 7} as const;
-export type GgufDtype = keyof typeof fileTypes;
+/** The type of the matrices in a GGUF file: 16 bits a number, or 8 with a scale for each 32 of them. */
+export type GgufDtype = 'F16' | 'BF16' | 'Q8_0';
+
+/** The numbers that llama.cpp has for such files. */
+const fileTypes: Readonly<Record<GgufDtype, number>> = {F16: 1, BF16: 32, Q8_0: 7};
 export const ggufDtypes = Object.keys(fileTypes) as readonly GgufDtype[];
 
 /** The type for a model whose matrices have this one in its files. */
@@ -122,9 +124,6 @@ function typeOf(shape: readonly number[], dtype: GgufDtype): WritableType {
   return shape.at(-1)! % type.blockValues === 0 ? type : writableTypes.F16;
 }
 
-/** The path of a file, or a map that takes it. */
-export type GgufTarget = string | Map<string, Uint8Array>;
-
 /**
  * Writes the file of a plan.
  *
@@ -136,7 +135,7 @@ export async function writeGguf(
   owner: string,
   {header, tensors, size}: GgufPlan,
   valuesOf: (weight: string) => AsyncIterable<Float32Array>,
-  target: GgufTarget,
+  target: ModelTarget,
 ): Promise<void> {
   async function* pieces(): AsyncGenerator<Uint8Array> {
     yield header;
