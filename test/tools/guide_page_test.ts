@@ -38,7 +38,7 @@ describe('docs/guide.md', () => {
     );
     expect(rest).to.deep.equal([]);
     expect(other).to.match(
-      /^npx tfjs-owlore finetune [^]*: line 2 is "perplexity +\d.* → .*" on the page, and "perplexity +9\.999 → .*" now$/,
+      /^npx tfjs-owlore finetune [^]*: line \d is "perplexity +\d.* → .*" on the page, and "perplexity +9\.999 → .*" now$/,
     );
     const silent = guideDifferences(
       page,
