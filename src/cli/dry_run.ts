@@ -251,12 +251,12 @@ function printBlocks(
   const {probabilities, options} = sampling;
   const times = (p: number): string => (p * steps).toFixed(1).replace(/\.0$/, '');
   const isSame = probabilities.every((p) => Math.abs(p - probabilities[0]!) < 1e-9);
-  const how = isSame ? `, each in ${times(probabilities[0]!)} steps on average` : '';
+  const how = isSame ? `; each trains in ${times(probabilities[0]!)} of them on average` : '';
   const later = hasComputedScores(settings)
     ? `, before the ${settings.scores} scores of the weights make some more likely (--scores FILE says which)`
     : '';
   console.print(
-    `Of ${all} ${options.gamma} train at a time, and others every ${options.interval} of ${counted(steps, 'step')}${how}${later}.`,
+    `Of ${all} ${options.gamma} train at a time, others after every ${options.interval} of ${counted(steps, 'step')}${how}${later}.`,
   );
   if (isSame) return;
   const table = newTable(['block', 'probability', 'steps on', ''], [1, 2]);

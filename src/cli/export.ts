@@ -11,7 +11,7 @@ import {countMegabytes, nextTurn, type Progress} from './progress';
 import {UsageError} from './usage_error';
 
 const options = group('Export', {
-  model: modelOptions.model,
+  model: {...modelOptions.model, help: 'the model: its folder, its URL, or its name on the Hub'},
   format: choice('the format of the file, that of llama.cpp and Ollama', ['gguf'] as const, 'gguf'),
   dtype: choice<GgufDtype>(
     'number type of the matrices in the file; Q8_0 takes half of the others (default: BF16 for a model that has it, otherwise F16)',

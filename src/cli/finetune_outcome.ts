@@ -103,26 +103,23 @@ function samplesIn({answers, steps}: TrainingMonitor): RunRecord['samples'] {
 }
 
 /** What one may do with the model that came out. */
-function nextCommands({validation, data}: FinetuneSettings, {model}: RunFolder): RunRecord['next'] {
+function nextCommands(
+  {validation, data, fields}: FinetuneSettings,
+  {model}: RunFolder,
+): RunRecord['next'] {
   const command = (...words: string[]): string =>
     ['npx tfjs-owlore', ...words.map(quoted)].join(' ');
+  const withData = (file: string): string[] => [
+    ...['--data', withoutSecrets(file)],
+    ...(fields ? ['--fields', fieldsText(fields)] : []),
+  ];
+  const of = ['--model', model];
   return [
-    {what: 'Talk to it:', command: command('chat', '--model', model)},
-    {
-      what: 'Measure it:',
-      command: command('evaluate', '--model', model, '--data', withoutSecrets(validation ?? data)),
-    },
+    {what: 'Talk to it:', command: command('chat', ...of)},
+    {what: 'Measure it:', command: command('evaluate', ...of, ...withData(validation ?? data))},
     {
       what: 'Train it further, here or on other data:',
-      command: command(
-        'finetune',
-        '--model',
-        model,
-        '--data',
-        withoutSecrets(data),
-        '--output',
-        '…',
-      ),
+      command: command('finetune', ...of, ...withData(data), '--output', '…'),
     },
   ];
 }

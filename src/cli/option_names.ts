@@ -32,7 +32,7 @@ export function withFlags(
     const withValues = subject
       .replaceAll(`the option \`${name}\``, flag)
       .replace(
-        new RegExp(`\\b${name}: (?:'(\\w+)'|(\\d[\\d.e+-]*))`, 'g'),
+        new RegExp(`(?<![\\w-])${name}: (?:'(\\w+)'|(\\d[\\d.e+-]*))`, 'g'),
         (_, word?: string, count?: string) => `${flag} ${word ?? count}`,
       );
     const isWord = name === name.toLowerCase();

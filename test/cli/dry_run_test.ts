@@ -72,7 +72,7 @@ describe('tfjs-owlore finetune --dry-run', function () {
     expect(stdout).to.match(/│ tokens, up to │ examples │ .* │ cut │ dropped │/);
     expect(stdout).to.match(/\nTake --max-length \d+, which is enough for \d+ of 38 examples.*\n$/);
     expect(stdout).to.match(
-      /\nOf 3 blocks 2 train at a time, and others every 10 of 20 steps, each in 13\.3 steps on average, before the outlier scores /,
+      /\nOf 3 blocks 2 train at a time, others after every 10 of 20 steps; each trains in 13\.3 of them on average, before the outlier scores /,
     );
     expect(stdout).to.match(/\nsteps +20, in batches of 16 × 64 tokens\n/);
     expect(stdout).to.match(/\nmemory +some .*\ntensors +.*: weights .*\ndisk +.* to .*\n/);

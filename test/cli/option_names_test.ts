@@ -18,6 +18,7 @@ describe('withFlags', () => {
     ],
     ['loadLlama: config.json: hidden_size is 0', 'config.json: hidden_size is 0'],
     ['train.jsonl: line 3', 'train.jsonl: line 3'],
+    ["evaluate: --tau: 'auto' is one", "evaluate: --tau: 'auto' is one"],
     // words, and parts of other names
     ['no shots in the file, and no seed', 'no shots in the file, and no seed'],
     ['maxLengths and aMaxLength', 'maxLengths and aMaxLength'],

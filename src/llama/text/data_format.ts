@@ -1,4 +1,4 @@
-/** What a file of examples is, by its beginning, whatever its name. */
+/** What a file of examples is, by its beginning. */
 import {cut} from '../../common/options';
 import {isObject} from '../../files/json';
 import {fieldsOfRow, newlineOf, RowSplitter, type Dialect, type TableFormat} from './csv_records';
@@ -15,6 +15,7 @@ export const HEAD_BYTES = 2 ** 16;
 /**
  * Tells the format of a file.
  *
+ * @param owner The file; a name that ends in .csv or .tsv only keeps a table without a header from being taken for a text.
  * @param beginning Its first bytes, at least {@link HEAD_BYTES}; if there are fewer, all of them.
  * @param fields Names of fields that are given, by which a header is known.
  * @throws if it is none that can be read, with what it is, and the way out.
@@ -41,6 +42,11 @@ export function recogniseData(
   if (objects.length > lines.length / 2) return {format: 'jsonl'};
   const table = tableIn(owner, head, isWhole, fields);
   if (table) return table;
+  if (/\.[ct]sv$/i.test(owner)) {
+    throw new Error(
+      `${owner} has no header that names its columns; write one as its first line, such as question,answer, or give the file another name if it is a plain text`,
+    );
+  }
   const hasBlankLine = /\n[ \t]*\n/.test(text.trimEnd().replace(/\r\n?/g, '\n'));
   const sampleBy = hasBlankLine ? 'paragraph' : 'line';
   return {format: 'text', sampleBy, newline: newlineOf(head)};

@@ -23,6 +23,14 @@ const messageOf = (content: string | Uint8Array): string => {
 };
 
 describe('recogniseData', () => {
+  it('takes no table without a header for a text', () => {
+    const rows = bytesOf('What is 1 plus 1?,2\nWhat is 1 plus 2?,3\n');
+    expect(recogniseData('rows', rows).format).to.equal('text');
+    for (const name of ['rows.csv', 'ROWS.TSV'])
+      expect(() => recogniseData(name, rows)).to.throw(`${name} has no header that names its`);
+    expect(recogniseData('a.csv', bytesOf('frage,x\na,b'), {text: 'frage'}).format).to.equal('csv');
+  });
+
   for (const [content, expected] of [
     ['{"text": "a"}\n', 'jsonl'],
     ['\ufeff\r\n {"a": 1}', 'jsonl'],
