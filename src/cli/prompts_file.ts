@@ -42,6 +42,11 @@ export async function readPrompts(path: string): Promise<PromptLine[]> {
         throw new UsageError(`${name}: line ${line}: ${(cause as Error).message}`, {cause});
       }
     }
+  } catch (cause) {
+    // what is no file of examples at all; not a disk that fails
+    const {code} = cause as NodeJS.ErrnoException;
+    const isUsage = code === undefined && !(cause instanceof UsageError);
+    throw isUsage ? new UsageError((cause as Error).message, {cause}) : cause;
   } finally {
     await file.close();
   }
@@ -51,14 +56,14 @@ export async function readPrompts(path: string): Promise<PromptLine[]> {
 
 function promptOf(fields: unknown): Omit<PromptLine, 'line'> {
   if (!isObject(fields)) throw new Error(`a line must be an object; got ${show(fields)}`);
-  const taken = RESULT_FIELDS.find((name) => Object.hasOwn(fields, name));
-  if (taken !== undefined) {
-    throw new Error(`the result will have a field '${taken}'; give that of the line another name`);
-  }
   const {prompt, messages} = fields;
   if ((prompt === undefined) === (messages === undefined)) {
     const found = prompt === undefined ? `the fields ${show(Object.keys(fields))}` : 'both';
     throw new Error(`a line must have either 'prompt' or 'messages'; got ${found}`);
+  }
+  const taken = RESULT_FIELDS.find((name) => Object.hasOwn(fields, name));
+  if (taken !== undefined) {
+    throw new Error(`the result will have a field '${taken}'; give that of the line another name`);
   }
   if (messages !== undefined) return {fields, prompt: checkMessages(messages)};
   if (typeof prompt === 'string') return {fields, prompt};

@@ -144,7 +144,7 @@ describe('tfjs-owlore generate --prompts', () => {
   it('refuses a file without prompts, one of other texts, and options without meaning', async () => {
     const empty = folder.write('empty.jsonl', '\n');
     for (const [args, message] of [
-      [['--prompts', empty], `${empty} has no prompts`],
+      [['--prompts', empty], `${empty} is empty`],
       [['--prompts', file, '--prompt', 'x'], '--prompt has no meaning with --prompts'],
       [['--prompt', 'x', '--batch', '2'], '--batch has no meaning with one text'],
       [

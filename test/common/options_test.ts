@@ -123,6 +123,7 @@ describe('options', () => {
       multipleChoice: () => llama.multipleChoice(model, tokenizer, none, {task: 'arc', ...odd}),
       loadLlama: () => llama.loadLlama(new Map(), odd),
       saveLlama: () => llama.saveLlama(model, new Map(), odd),
+      saveGguf: () => llama.saveGguf(language, new Map(), odd),
       loadTokenizer: () => llama.loadTokenizer(new Map(), odd),
       textDataset: () => llama.textDataset(none, tokenizer, odd),
       TextDataset: () => new llama.TextDataset(none, tokenizer, odd),
