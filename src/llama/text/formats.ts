@@ -1,4 +1,4 @@
-import {checkKnown, display} from '../../common/options';
+import {display} from '../../common/options';
 import {isObject, show} from '../../files/json';
 import type {ChatMessage} from './chat_template';
 import {ExampleError} from './example_error';
@@ -73,8 +73,14 @@ export function checkFields(owner: string, option: string, value: unknown): void
       `${owner}: ${option} must name fields, such as prompt=question,answer=answer; got ${display(value)}`,
     );
   }
-  checkKnown(`${owner}: ${option}`, value, FIELD_ROLES);
   const given = Object.entries(value);
+  const unknown = Object.keys(value).find((role) => !FIELD_ROLES.some((known) => known === role));
+  if (unknown !== undefined) {
+    throw new Error(
+      `${owner}: ${option} must say which field of the file is text, messages, prompt, answer or system, such as ` +
+        `prompt=question,answer=answer; got ${display(unknown)}`,
+    );
+  }
   const wrong = given.find(([, name]) => typeof name !== 'string' || name === '');
   if (wrong) {
     throw new Error(`${owner}: ${option}: ${wrong[0]} must be a name; got ${display(wrong[1])}`);

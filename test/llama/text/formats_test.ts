@@ -191,7 +191,7 @@ describe('checkFields', () => {
     [{text: 'a', messages: 'b'}, 'fields must name either .*; got text, messages'],
     [{text: ''}, "fields: text must be a name; got ''"],
     [{text: 5}, 'fields: text must be a name; got 5'],
-    [{promt: 'a'}, "fields: unknown option 'promt'; did you mean 'prompt'\\?"],
+    [{promt: 'a'}, "fields must say which field of the file is text, .*; got 'promt'"],
   ] as Array<[unknown, string]>) {
     it(`refuses ${JSON.stringify(fields)}`, () => {
       expect(() => checkFields('test', 'fields', fields)).to.throw(new RegExp(`^test: ${message}`));
