@@ -23,8 +23,8 @@ export interface ProgressOptions {
   count?: (done: number, total: number) => string;
 }
 
-/** Seconds between two lines where there is no terminal. */
-const SECONDS_BETWEEN_LINES = 5;
+/** Seconds to the first line where there is no terminal, and from each to the next. */
+const [SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES] = [1, 5];
 
 /** Shows the progress of an operation on `stream` until `end` is called. */
 export function startProgress(stream: OutputStream, options: ProgressOptions): Progress {
@@ -77,13 +77,14 @@ function plainLines(
   {label, total, done: before = 0, count = countParts}: ProgressOptions,
 ): Progress {
   const start = performance.now();
-  let lastLine = start;
+  let isFirst = true;
+  let nextLine = start + 1000 * SECONDS_TO_FIRST_LINE;
   return {
     update: (done, what) => {
       const now = performance.now();
-      const isDue = now - lastLine >= 1000 * SECONDS_BETWEEN_LINES;
-      if (!isDue && !(done === total && lastLine > start)) return;
-      lastLine = now;
+      if (done === total ? isFirst : now < nextLine) return;
+      isFirst = false;
+      nextLine = now + 1000 * SECONDS_BETWEEN_LINES;
       const left = describeTimeLeft(((now - start) / 1000 / (done - before)) * (total - done));
       stream.write(`${[label, count(done, total), what, left].filter(Boolean).join('  ')}\n`);
     },

@@ -17,16 +17,18 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
   after(() => folder.remove());
 
   it('refuses a run that cannot fit, before anything is written', async () => {
+    const wide = await createModelFolder({intermediateSize: 4000});
     const data = folder.writeLines('texts.jsonl', texts(4));
     const output = join(folder.path, 'run');
-    const args = ['finetune', '--model', folder.model, '--data', data, '--output', output];
-    const own = ['--backend', backend, '--packing', '--batch-size', '200000'];
+    const args = ['finetune', '--model', wide.model, '--data', data, '--output', output];
+    const own = ['--backend', backend, '--packing', '--batch-size', '1300'];
     const {code, stderr} = await runCli([...args, ...own]);
     expect(code).to.equal(2);
     expect(stderr).to.match(
       /finetune: this run cannot fit: a step takes some [\d.]+ GB of tensors, and wasm's largest heap is 4.29 GB; --max-length 16, or --batch-size \d+ fits, or go on with --force/,
     );
     expect(existsSync(output)).to.equal(false);
+    wide.remove();
   });
 
   it('refuses a model that cannot be loaded, before a weight is read', async () => {

@@ -36,7 +36,7 @@ function shown(text: string): string {
 }
 
 describe('startProgress', () => {
-  it('without a terminal writes a line each five seconds, with the time left', () => {
+  it('without a terminal writes a line after a second and then each five seconds, with the time left', () => {
     const stream = new TextSink();
     withClock((clock) => {
       const progress = startProgress(stream, {label: 'asking', total: 98});
@@ -47,7 +47,7 @@ describe('startProgress', () => {
       progress.end();
     });
     expect(stream.text.split('\n')).to.deep.equal([
-      ...[10, 20, 30, 40, 50, 60, 70, 80, 90].map((done) => {
+      ...[2, 12, 22, 32, 42, 52, 62, 72, 82, 92].map((done) => {
         return `asking  ${done}/98  so far  ${(98 - done) / 2}s left`;
       }),
       'asking  98/98  so far  0s left',

@@ -2,7 +2,8 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {randomizedBasis} from '../../src/owlore/optimizer/state/basis';
-import {PIECE_SIZE} from '../../src/tape/factored_gradient';
+import {PIECE_SIZE, termKind} from '../../src/tape/factored_gradient';
+import {addGradients, tidyWith} from '../../src/tape/gradient';
 import {UNIT} from '../../src/owlore/optimizer/step/finite_check';
 import {planProjection} from '../../src/owlore/optimizer/state/projector';
 import {factoredAxis} from '../../src/owlore/optimizer/step/gradient';
@@ -85,6 +86,73 @@ describeAlsoLate('factored gradients', () => {
     }
   }
 
+  for (const axis of [0, 1] as const) {
+    it(`are added to others of every kind, in either order, along axis ${axis}`, async () => {
+      const weight = weightAlong(axis);
+      const terms = [new Terms(weight, axis, 4), new Terms(weight, axis, 5)] as const;
+      const made = [1, 2].map((seed) => tf.randomNormal(weight.shape, 0, 1, 'float32', seed)) as [
+        tf.Tensor,
+        tf.Tensor,
+      ];
+      // pieces of seven rows, of what was made as well
+      rowSizes.products = Math.floor(PIECE_SIZE / 7);
+      const expected = tf.tidy(() =>
+        tf.addN([terms[0].whole(), terms[1].whole(), ...made.map((x) => tf.clone(x))]),
+      );
+      const first = addGradients(undefined, terms[0].inTerms());
+      const both = addGradients(addGradients(first, made[0]), made[1]);
+      const sum = addGradients(both, terms[1].inTerms()) as FactoredGradient;
+      expect(sum.terms.map(({kind}) => kind.name)).to.have.members([
+        ...['testPicks', 'testProducts', 'dense'],
+      ]);
+      const other = addGradients(tf.zeros(weight.shape), terms[1].inTerms()) as FactoredGradient;
+      const [whole, alone, right] = tf.tidy(() => [
+        sum.reduce(weight, {isMade: true}).whole!,
+        other.reduce(weight, {isMade: true}).whole!,
+        terms[1].whole(),
+      ]);
+      await expectNear(whole, expected, 'the sum of four');
+      await expectNear(alone, right, 'the sum of two');
+      tf.dispose([sum, other, expected, whole, alone, right, weight]);
+    });
+  }
+
+  it('are copied, and disposed of, as a tensor is', async () => {
+    const weight = weightAlong(0);
+    const gradient = new Terms(weight, 0, 4).inTerms();
+    const copy = tf.tidy(() => gradient.copy());
+    const right = new Terms(weight, 0, 4).whole();
+    gradient.dispose();
+    expect([gradient.isDisposed, copy.isDisposed]).to.deep.equal([true, false]);
+    expect(gradient.tensors.every((tensor) => tensor.isDisposed)).to.equal(true);
+    const whole = tf.tidy(() => copy.reduce(weight, {isMade: true}).whole!);
+    await expectNear(whole, right, 'the copy');
+    tf.dispose([copy, whole, right, weight]);
+  });
+
+  it('are disposed of where what reads them throws, and only then', () => {
+    const weight = weightAlong(0);
+    const gradient = new Terms(weight, 0, 4).inTerms();
+    tidyWith(gradient, () => undefined);
+    expect(gradient.isDisposed).to.equal(false);
+    const read = (): void => {
+      throw new Error('unreadable');
+    };
+    expect(() => tidyWith(gradient, read)).to.throw('unreadable');
+    expect(gradient.isDisposed).to.equal(true);
+    // any other tensor is its owner's
+    const other = tf.zeros([1]);
+    expect(() => tidyWith(other, read)).to.throw('unreadable');
+    expect(other.isDisposed).to.equal(false);
+    tf.dispose([other, weight]);
+  });
+
+  it('have kinds that a saved state finds by name', () => {
+    expect(termKind('testPicks')).to.equal(picks);
+    expect(termKind('dense')?.scaled).to.equal('values');
+    expect(termKind('none')).to.equal(undefined);
+  });
+
   it('have nothing but what is asked for', () => {
     const weight = weightAlong(0);
     const gradient = new Terms(weight, 0, 4).inTerms();
@@ -132,6 +200,35 @@ describeAlsoLate('factored gradients', () => {
       picks.rows = rows;
       gradient.dispose();
       weight.dispose();
+    }
+  });
+
+  it('are made of a few pieces where no values are computed, in their shapes', () => {
+    const backend = tf.backend() as {computesNoValues?: true};
+    const {rows} = picks;
+    let pieces = 0;
+    picks.rows = (tensors, ys, range) => {
+      pieces++;
+      return rows(tensors, ys, range);
+    };
+    rowSizes.picks = PIECE_SIZE / 4;
+    backend.computesNoValues = true;
+    try {
+      for (const axis of [0, 1] as const) {
+        const weight = weightAlong(axis);
+        const gradient = new Terms(weight, axis, 4).inTerms();
+        pieces = 0;
+        const {numTensors} = tf.memory();
+        const whole = tf.tidy(() => gradient.reduce(weight, {isMade: true}).whole!);
+        expect(whole.shape).to.deep.equal(weight.shape);
+        expect(tf.memory().numTensors).to.equal(numTensors + 1);
+        // of eight: the first two and the last
+        expect(pieces).to.equal(3);
+        tf.dispose([whole, gradient, weight]);
+      }
+    } finally {
+      delete backend.computesNoValues;
+      picks.rows = rows;
     }
   });
 

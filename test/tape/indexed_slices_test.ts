@@ -2,9 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {OwLoreOptimizer} from '../../src/index';
+import {OwLoreAddRows} from '../../src/kernels/kernel_names';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
-import {IndexedSlices} from '../../src/tape/indexed_slices';
+import {IndexedSlices, markFresh} from '../../src/tape/indexed_slices';
 import {lookUp} from '../../src/llama/look_up';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
@@ -62,12 +63,48 @@ describeBackends('the gradient of a look-up', (backend) => {
     table.dispose();
   });
 
+  it("is added in place by a kernel, where a backend has one and the sum is nobody else's", async () => {
+    const calls: unknown[] = [];
+    const own = tf.getKernelsForBackend(backend).find((each) => each.kernelName === OwLoreAddRows);
+    if (own) tf.unregisterKernel(OwLoreAddRows, backend);
+    tf.registerKernel({
+      ...{kernelName: OwLoreAddRows, backendName: backend},
+      kernelFunc: ({inputs, attrs}) => {
+        calls.push([Object.keys(inputs), attrs]);
+        return tf.engine().runKernel<tf.Tensor>(tf.Identity, {x: inputs['x'] as tf.Tensor});
+      },
+    });
+    const before = held();
+    const [ids, rows] = [tf.tensor1d([1], 'int32'), tf.ones([1, 2])];
+    try {
+      for (const isFresh of [true, false]) {
+        const sum = tf.fill([3, 2], 7);
+        if (isFresh) markFresh(sum);
+        const added = new IndexedSlices([3, 2], ids, rows).addedTo(sum);
+        // what this kernel makes of it
+        expect(await added.data()).to.deep.equal(new Float32Array(6).fill(7));
+        added.dispose();
+      }
+      const alone = new IndexedSlices([3, 2], ids, rows).addedTo(undefined);
+      expect(await alone.data()).to.deep.equal(new Float32Array([0, 0, 1, 1, 0, 0]));
+      alone.dispose();
+      const names = ['x', 'ids', 'values'];
+      expect(calls).to.deep.equal([true, false].map((isSoleOwner) => [names, {isSoleOwner}]));
+    } finally {
+      tf.unregisterKernel(OwLoreAddRows, backend);
+      if (own) tf.registerKernel(own);
+      tf.dispose([ids, rows]);
+    }
+    expect(held()).to.deep.equal(before);
+  });
+
   it('leaves nothing behind if it cannot be added', () => {
     const before = held();
     const ids = tf.tensor1d([0], 'int32');
     const [rows, other] = [tf.zeros([1, 2]), tf.zeros([3, 5])];
     const slices = new IndexedSlices([3, 2], ids, rows);
     expect(() => slices.addedTo(other)).to.throw();
+    expect(slices.isDisposed).to.equal(true);
     tf.dispose([ids, rows]);
     expect(held()).to.deep.equal(before);
   });

@@ -1,6 +1,9 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
+import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
+import {OwLoreAdam} from '../../src/kernels/kernel_names';
+import {hasKernel} from '../../src/kernels/run_kernel';
 import {leanOptimizer} from '../../src/tape/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {rejection} from '../support/rejection';
@@ -39,5 +42,43 @@ describeBackends('leanOptimizer', (backend) => {
     const optimizer = leanOptimizer(Object.assign(tf.train.sgd(1), {ready}));
     expect((await rejection(optimizer.ready())).message).to.equal('not this one');
     optimizer.dispose();
+    // or has no such method
+    await leanOptimizer(tf.train.sgd(1)).ready();
+  });
+
+  if (backend !== 'cpu') return; // whose kernels are there at once
+  it('brings the kernels of the backend, unless it is not to', async () => {
+    const x = tf.variable(tf.scalar(1), true, 'lean/x');
+    const step = (optimizer: tf.Optimizer): void =>
+      void optimizer.minimize(() => tf.square(x), false, [x]);
+    try {
+      for (const kernels of ['none', 'auto'] as const) {
+        const areThere = kernels === 'auto';
+        const expectKernels = (when: string): void => {
+          expect(hasKernel(OwLoreAdam), `${kernels}, ${when}`).to.equal(areThere);
+          uninstallKernels();
+        };
+        uninstallKernels();
+        const optimizer = leanOptimizer(tf.train.sgd(1), {kernels});
+        expectKernels('made');
+        await optimizer.ready();
+        expectKernels('ready');
+        step(optimizer);
+        expectKernels('in a step');
+      }
+    } finally {
+      await installKernels();
+      x.dispose();
+    }
+  });
+});
+
+describe('leanOptimizer', () => {
+  it('takes an optimizer of tfjs, and no other thing', () => {
+    for (const other of ['adam', null, undefined, 3, {}, {minimize: 1}, () => undefined]) {
+      expect(() => leanOptimizer(other as never), typeof other).to.throw(
+        'leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ',
+      );
+    }
   });
 });

@@ -71,8 +71,8 @@ describe('runTorch', function () {
   }
 
   it('waits for one that says that it lives', async () => {
-    const lives = 'for i in 1 2 3 4 5 6; do echo; sleep 1; done';
-    expect(await run(`${lives}; ${stopped}`, {silence: 4000})).to.deep.equal(['stopped']);
+    const lives = 'for i in 1 2 3 4 5 6; do echo; sleep 0.4; done';
+    expect(await run(`${lives}; ${stopped}`, {silence: 2000})).to.deep.equal(['stopped']);
   });
 
   it('says why a process has failed in the middle of an event, by its part of the log', async () => {

@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 
+# what launch.py gives torchrun to end in, which a deaf one does not use: a test would wait for that long
+sys.modules["__main__"].GRACE = 1
+
 WORKER = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
