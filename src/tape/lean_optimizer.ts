@@ -37,7 +37,7 @@ export function leanOptimizer<T extends tf.Optimizer>(
   /** Loads the kernels of the present backend, if `kernels` is `'auto'`: await it once before the first step of a loop of your own. */
   ready(): Promise<void>;
 } {
-  if (typeof optimizer !== 'object' || optimizer === null || !isOptimizer(optimizer)) {
+  if (!isOptimizer(optimizer)) {
     throw new Error(
       `leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ${display(optimizer)}`,
     );

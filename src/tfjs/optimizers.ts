@@ -13,8 +13,8 @@ const tfjsOptimizers = [
   tf.SGDOptimizer,
 ];
 
-/** Whether an object is an optimizer of this copy of tfjs-core. */
-export function isOptimizer(value: object): boolean {
+/** Whether a value is an optimizer of this copy of tfjs-core. */
+export function isOptimizer(value: unknown): boolean {
   return isOf(tf.Optimizer, value);
 }
 
@@ -71,6 +71,6 @@ export function learningRateOf(optimizer: tf.Optimizer): number | undefined {
 }
 
 /** Replaces `instanceof`, which tfjs-core defines so that every optimizer, even of another copy, is of any optimizer class. */
-function isOf(known: {prototype: object}, value: object): boolean {
-  return Object.prototype.isPrototypeOf.call(known.prototype, value);
+function isOf(known: {prototype: object}, value: unknown): boolean {
+  return Object.prototype.isPrototypeOf.call(known.prototype, value as object);
 }
