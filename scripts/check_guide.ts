@@ -3,12 +3,14 @@
  *
  *   npx tsx scripts/check_guide.ts --model FOLDER --data FILE
  *   npx tsx scripts/check_guide.ts --model FOLDER --data FILE --write
+ *   npx tsx scripts/check_guide.ts --model FOLDER --data FILE --wasm
  *
  * Each `sh` block is run, and each `js` block written to the file that its first line names. Three things are given and not fetched:
  * the model of the Hub, which is a folder, what `curl` downloads, a file, and tfjs-node, as `scripts/build-tfjs-node.sh` builds it.
  * Below a block the page has its time, the highest resident memory of a process, and what the last command wrote to stdout, `finetune` to
  * stderr as well but for its progress; a line `…` stands for lines that are left out. `--write` puts those of this run there. Without it the check fails if a command writes something else than the page says, times
- * aside; numbers may differ in their last digits on another kind of processor.
+ * aside; numbers may differ in their last digits on another kind of processor. `--wasm` puts tfjs's wasm backend in the place of
+ * tfjs-node, as the page says one may, and checks no more than that each command ends with 0: it computes other digits.
  */
 import {execFileSync, spawnSync} from 'node:child_process';
 import {
@@ -34,6 +36,7 @@ import {
 const root = fileURLToPath(new URL('..', import.meta.url));
 const page = join(root, 'docs/guide.md');
 const TFJS_NODE = '@tensorflow/tfjs-node';
+const TFJS_WASM = '@tensorflow/tfjs-backend-wasm';
 const HUB_NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
 
 /** A line of progress, of which there are more the longer a command takes. */
@@ -53,8 +56,10 @@ const {values} = parseArgs({
     model: {type: 'string'},
     data: {type: 'string'},
     write: {type: 'boolean', default: false},
+    wasm: {type: 'boolean', default: false},
   },
 });
+if (values.wasm && values.write) throw new Error('the figures of the page are those of tfjs-node');
 if (values.model === undefined || values.data === undefined) {
   throw new Error('give --model, the folder of the model, and --data, the file that is downloaded');
 }
@@ -62,12 +67,12 @@ const [model, data] = [resolve(values.model), resolve(values.data)];
 for (const path of [model, data]) if (!existsSync(path)) throw new Error(`there is no ${path}`);
 
 const text = readFileSync(page, 'utf8');
-const blocks = guideBlocks(text);
+const blocks = guideBlocks(values.wasm ? text.replaceAll(TFJS_NODE, TFJS_WASM) : text);
 const folder = mkdtempSync(join(tmpdir(), 'tfjs-owlore-guide-'));
 try {
   const figures = runPage();
   if (values.write) writeFileSync(page, withFigures(figures));
-  else {
+  else if (!values.wasm) {
     const differences = guideDifferences(text, figures);
     for (const difference of differences) console.error(difference);
     process.exitCode = differences.length > 0 ? 1 : 0;
@@ -138,22 +143,26 @@ function install(command: string): string {
   });
   const tarball = `./${packed.trim().split('\n').at(-1)!}`;
   const built = join(root, '.tfjs-node/node_modules', TFJS_NODE);
-  if (!existsSync(built)) throw new Error('run scripts/build-tfjs-node.sh first');
-  const {dependencies} = JSON.parse(readFileSync(join(built, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
   const packages = command
     .split(' ')
     .slice(2)
     .flatMap((name) => {
       if (name === 'tfjs-owlore') return [tarball];
-      if (name !== TFJS_NODE) return [name];
-      return Object.entries(dependencies).map(([each, version]) => `${each}@${version}`);
+      return name === TFJS_NODE ? dependenciesOf(built) : [name];
     });
   const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
   execFileSync('npm', ['install', ...quietly, ...packages], {cwd: folder, stdio: 'inherit'});
-  cpSync(built, join(folder, 'node_modules', TFJS_NODE), {recursive: true});
+  if (!values.wasm) cpSync(built, join(folder, 'node_modules', TFJS_NODE), {recursive: true});
   return '';
+}
+
+/** What a package that was built here needs of the registry. */
+function dependenciesOf(built: string): string[] {
+  if (!existsSync(built)) throw new Error('run scripts/build-tfjs-node.sh first');
+  const {dependencies} = JSON.parse(readFileSync(join(built, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  return Object.entries(dependencies).map(([name, version]) => `${name}@${version}`);
 }
 
 /** The page with the figures of a run, and where they are from. */

@@ -14,8 +14,9 @@ With --make, peft makes an adapter of rsLoRA with random values first, for the s
     npx tsx scripts/save_for_peft.ts test/fixtures/llama/llama2 /tmp/rslora --saved
     .venv/bin/python scripts/check_with_peft.py test/fixtures/llama/llama2 /tmp/rslora
 
-Ends with 1 if peft misses a tensor or finds one too many, or if a logit differs by more than float32 rounds, also when the
-adapters are merged, and when AutoPeftModelForCausalLM finds the model by what the adapter says.
+Ends with 1 if peft misses a tensor or finds one too many; if a logit is further from what torch computes in float64 than 1e-5 of the
+largest one, or than torch's own float32 is; or if it differs from torch's float32 by more than both together, also when the adapters are
+merged, and when AutoPeftModelForCausalLM finds the model by what the adapter says.
 """
 
 import sys
@@ -29,7 +30,7 @@ from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
-# Both sum up in another order, as in check_with_transformers.py.
+# Of the largest logit: both sum up in another order, as in check_with_transformers.py.
 TOLERANCE = 1e-5
 
 
@@ -72,21 +73,30 @@ def main() -> int:
 
     tensors = load_file(f"{adapter}.logits.safetensors")
     ids = torch.from_numpy(tensors["ids"].astype(np.int64))
-    allowed = TOLERANCE * np.abs(tensors["logits"]).max()
+    rounding = TOLERANCE * np.abs(tensors["logits"]).max()
+    exact_model = AutoModelForCausalLM.from_pretrained(
+        base, attn_implementation="eager", dtype=torch.float64
+    )
+    with torch.no_grad():
+        exact = PeftModel.from_pretrained(exact_model, adapter).eval().double()(ids).logits.numpy()
+
+    def check(what: str, difference: float, allowed: float) -> None:
+        if not difference <= allowed:
+            complaints.append(f"{what}: logits differ by {difference:.3g}, more than {allowed:.3g}")
+        print(f"{adapter}, {what}: {len(stored)} tensors, logits differ by {difference:.2g} at most, allowed {allowed:.2g}")
 
     def compare(what: str, of: torch.nn.Module) -> np.ndarray:
         with torch.no_grad():
             logits = of(ids).logits.numpy()
-        difference = np.abs(logits - tensors["logits"]).max()
-        if not difference <= allowed:
-            complaints.append(f"{what}: logits differ by {difference:.3g}, more than {allowed:.3g}")
-        print(f"{adapter}, {what}: {len(stored)} tensors, logits differ by {difference:.2g} at most, allowed {allowed:.2g}")
+        torchs_own = np.abs(logits - exact).max()
+        check(f"{what}, float64", np.abs(tensors["logits"] - exact).max(), max(rounding, torchs_own))
+        check(what, np.abs(logits - tensors["logits"]).max(), rounding + torchs_own)
         return logits
 
     adapted = compare("adapted", model)
     with model.disable_adapter(), torch.no_grad():
         change = np.abs(model(ids).logits.numpy() - adapted).max()
-    if not change > 10 * allowed:
+    if not change > 10 * rounding:
         complaints.append(f"the adapters change the logits by {change:.3g} only")
     if not adapter.endswith(".peft"):
         model.save_pretrained(f"{adapter}.peft")

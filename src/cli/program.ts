@@ -76,8 +76,12 @@ export async function runProgram(
     console.endProgress();
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done;
     // the help is there already
-    if (error instanceof CommanderError && error.code === 'commander.help')
+    if (error instanceof CommanderError && error.code === 'commander.help') {
+      const [, asked] = args;
+      if (asked !== undefined)
+        console.note(`error: unknown command '${asked}'${hintOnCommand(asked)}`);
       return exitCodes.wrongUsage;
+    }
     const message = messageOf(error) + hintOn(error, args);
     if (error instanceof StoppedError) {
       console.note(message);
@@ -106,18 +110,20 @@ const commandAliases: Readonly<Record<string, string>> = {
 /** What was meant by a command or a flag that there is not; an empty text if nothing is similar, or the error is another one. */
 function hintOn(error: unknown, [first = '']: readonly string[]): string {
   const {code, message} = error as Partial<CommanderError>;
-  if (code === 'commander.unknownCommand') {
-    const names = commands.map(({name}) => name);
-    const meant = commandAliases[first] ?? meantBy(first, names)[0];
-    return meant === undefined
-      ? `; the commands are ${names.join(', ')}`
-      : ` (Did you mean ${meant}?)`;
-  }
+  if (code === 'commander.unknownCommand') return hintOnCommand(first);
   if (code !== 'commander.unknownOption') return '';
   const command = commands.find(({name}) => name === first);
   const [, unknown = ''] = /'--?([^']*)'/.exec(message!) ?? [];
   const meant = meantBy(unknown, Object.keys({...command?.options, ...commonOptions}));
   return meant.length === 0 ? '' : ` (Did you mean ${meant.map(flagOf).join(' or ')}?)`;
+}
+
+function hintOnCommand(unknown: string): string {
+  const names = commands.map(({name}) => name);
+  const meant = commandAliases[unknown] ?? meantBy(unknown, names)[0];
+  return meant === undefined
+    ? `; the commands are ${names.join(', ')}`
+    : ` (Did you mean ${meant}?)`;
 }
 
 function createProgram(environment: Environment, console: CommandConsole): Command {
@@ -158,11 +164,17 @@ function addCommand(
     .command(command.name)
     .usage('[options]')
     .description(command.summary)
-    .allowExcessArguments(false)
+    .allowExcessArguments()
     .showSuggestionAfterError(false);
   addOptions(added, {...command.options, ...commonOptions});
   addHelp(added, command);
   added.action(async () => {
+    const [excess] = added.args;
+    if (excess !== undefined) {
+      throw new UsageError(
+        `${command.name}: '${excess}' is the value of no option; tfjs-owlore ${command.name} --help shows the options`,
+      );
+    }
     const {config: own} = readSettings(added, commonOptions).settings;
     const other = command.configFile?.(added.opts());
     if (own !== undefined && other !== undefined) {

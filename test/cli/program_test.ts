@@ -66,6 +66,11 @@ describe('tfjs-owlore', () => {
     const {code, stdout} = await runCli(['help', 'finetune']);
     expect([code, stdout]).to.deep.equal([0, (await runCli(['finetune', '--help'])).stdout]);
     expect((await runCli(['help'])).stdout).to.equal((await runCli(['--help'])).stdout);
+    const unknown = await runCli(['help', 'finetun']);
+    expect(unknown.code).to.equal(2);
+    expect(unknown.stderr).to.match(
+      /\nerror: unknown command 'finetun' \(Did you mean finetune\?\)\n$/,
+    );
   });
 
   it('says its version', async () => {
@@ -149,7 +154,7 @@ describe('tfjs-owlore', () => {
       ['generate', '--promt', 'x'],
       /^error: unknown option '--promt' \(Did you mean --prompt\?\)\n$/,
     ],
-    [['generate', 'x'], /^error: too many arguments for 'generate'.*\n$/],
+    [['generate', 'x', '--seed', '1'], /^error: generate: 'x' is the value of no option; .*\n$/],
     [['generate', '--model'], /^error: option '--model <model>' argument missing\n$/],
     [
       ['generate', '--seed', '1.5'],
