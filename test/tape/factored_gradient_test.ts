@@ -5,8 +5,6 @@ import {randomizedBasis} from '../../src/owlore/optimizer/state/basis';
 import {PIECE_SIZE, termKind} from '../../src/tape/factored_gradient';
 import {addGradients, tidyWith} from '../../src/tape/gradient';
 import {UNIT} from '../../src/owlore/optimizer/step/finite_check';
-import {planProjection} from '../../src/owlore/optimizer/state/projector';
-import {factoredAxis} from '../../src/owlore/optimizer/step/gradient';
 import type {FactoredGradient} from '../../src/tape/factored_gradient';
 import {describeAlsoLate} from '../support/stand_in';
 import {held} from '../support/sentinels';
@@ -345,22 +343,4 @@ describeAlsoLate('factored gradients', () => {
       weight.dispose();
     }
   });
-});
-
-describe('the axis of terms', () => {
-  const options = {basis: 'randomized', update: 'galore'} as const;
-  const right = planProjection([30, 6], 2, 'right');
-  const left = planProjection([30, 6], 2, 'left');
-  for (const [what, shape, projection, more, axis] of [
-    ['the rows, where the basis spans the columns', [30, 6], right, {}, 0],
-    ['the columns, where it spans the rows', [30, 6], left, {}, 1],
-    ['none where nothing is projected', [30, 6], null, {}, undefined],
-    ['none of a kernel of more axes', [5, 6, 6], right, {}, undefined],
-    ['none for a basis that needs G itself', [30, 6], right, {basis: 'svd'}, undefined],
-    ['none for an update that needs G itself', [30, 6], right, {update: 'fira'}, undefined],
-  ] as const) {
-    it(`is ${what}`, () => {
-      expect(factoredAxis({shape: [...shape]}, projection, {...options, ...more})).to.equal(axis);
-    });
-  }
 });

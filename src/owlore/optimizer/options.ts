@@ -199,8 +199,8 @@ export const owloreOptions: OptionTable<ResolvedOwLoreOptions> = {
     withNames(groups, nameOf) {
       if (!Array.isArray(groups)) return groups;
       return (groups as Array<Partial<LearningRateGroup> | null>).map((group) =>
-        typeof group === 'object'
-          ? {...group, variables: selectorWithNames(group?.variables, nameOf)}
+        group !== null && typeof group === 'object'
+          ? {...group, variables: selectorWithNames(group.variables, nameOf)}
           : group,
       );
     },

@@ -48,6 +48,16 @@ describeBackends('orthonormalize', (backend) => {
   describe('by Cholesky QR', () => describeOrthonormalization(backend, choleskyQR));
   describe('by Gram-Schmidt', () => describeOrthonormalization(backend, blockGramSchmidt));
 
+  it('by Cholesky QR has the shape of its columns where no values are computed', () => {
+    const there = tf.backend() as {computesNoValues?: true};
+    there.computesNoValues = true;
+    const matrix = tf.ones<tf.Rank.R2>([7, 3]);
+    const q = choleskyQR(matrix);
+    delete there.computesNoValues;
+    expect(q.shape).to.deep.equal([7, 3]);
+    tf.dispose([matrix, q]);
+  });
+
   it('by Gram-Schmidt is orthogonal where rounding alone tells the columns apart', async () => {
     const matrix = tf.tidy(() => {
       const [few, mix] = [[60, 3] as const, [3, 40] as const].map(([rows, columns]) =>
