@@ -1,5 +1,5 @@
 /** The adapter that a command is given beside a model or in its place, and the model that it is for. */
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {hubNameText, parseHubName} from '../files/hub_name';
 import {isUrl} from '../files/file_url';
 import {show} from '../files/json';
@@ -13,6 +13,7 @@ import {
 } from '../lora/adapter_files';
 import type {Context} from './command';
 import {isHubName, isThere} from './options';
+import {NAMES} from './run_files';
 import {UsageError} from './usage_error';
 
 /** A model, and the adapter that belongs into it. */
@@ -53,6 +54,7 @@ export async function locateModel(
   {given, console}: Pick<Context, 'given' | 'console'>,
   options: SourceOptions = {},
 ): Promise<LocatedModel> {
+  checkNoRun(given.get('model')!, model);
   if (adapter !== undefined) {
     if (isAdapterFolder(model)) {
       throw new UsageError(
@@ -74,6 +76,25 @@ export async function locateModel(
   const source = baseOf(found);
   console.note(`${model} is an adapter of ${source}`);
   return {source, adapter: found};
+}
+
+/** @throws UsageError if a path is that of a run, or of what it has not written yet, which would be taken for a name on the Hub. */
+function checkNoRun(called: string, path: string): void {
+  const isRun = (folder: string): boolean => isThere('file', join(folder, NAMES.list));
+  if (isUrl(path) || isThere('file', path)) return;
+  const isFolder = isThere('folder', path);
+  const run = isFolder ? path : dirname(path);
+  if (!isRun(run)) return;
+  const inner = join(run, NAMES.model);
+  if (isThere('folder', inner)) {
+    const what = isFolder ? `'${path}' is the folder of a run` : `there is no '${path}'`;
+    throw new UsageError(`${called}: ${what}; the model of that run is '${inner}'`);
+  }
+  const adapter = join(run, NAMES.adapter);
+  const way = isAdapterFolder(adapter)
+    ? `it has the adapter '${adapter}'`
+    : `finetune --resume ${run} goes on with it`;
+  throw new UsageError(`${called}: the run in '${run}' has no model; ${way}`);
 }
 
 async function readAdapter(

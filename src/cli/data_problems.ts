@@ -8,6 +8,9 @@ import {counted} from './words';
 /** Kinds of problems that are shown; the others are counted. */
 const SHOWN = 5;
 
+/** Of an example that was dropped because its prompt is too long. */
+const NO_ROOM = 'leaves no room';
+
 /** How long rows are, and how long they could be. */
 export interface Lengths {
   /** The option; undefined: the default. */
@@ -30,7 +33,8 @@ export function noteProblems(
   }
   const kinds = problems.length - SHOWN;
   if (kinds > 0) console.note(`  … and ${counted(kinds, 'other kind')} of problem`);
-  if (cut === 0) return;
+  const isTooLong = cut > 0 || problems.some((problem) => problemText(problem).includes(NO_ROOM));
+  if (!isTooLong) return;
   const max = config.maxPositionEmbeddings!;
   const help =
     maxLength < max

@@ -136,8 +136,9 @@ async function dryRunOf(
   located: LocatedModel,
   context: Context,
 ): Promise<object> {
-  const backend = await context.selectBackend(wanted.backend);
-  const {opened, settings} = await openRun({...wanted, backend}, located, context);
+  const possible = await engines[wanted.engine].check(wanted, context);
+  const backend = await context.selectBackend(possible.backend);
+  const {opened, settings} = await openRun({...possible, backend}, located, context);
   checkSampling(settings, opened.config, context);
   return dryRun(settings, opened, context);
 }

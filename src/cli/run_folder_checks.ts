@@ -60,7 +60,9 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
   if (entries.length === 0) return;
   if (!overwrite) {
     throw new UsageError(
-      `${called}: the folder '${path}' is not empty; take another one, or --overwrite, which replaces an earlier run in it`,
+      hasStopped(path)
+        ? `${called}: the folder '${path}' has a run that was stopped; finetune --resume ${path} goes on with it, and --overwrite replaces it`
+        : `${called}: the folder '${path}' is not empty; take another one, or --overwrite, which replaces an earlier run in it`,
     );
   }
   const replaced = Object.values(NAMES).filter((name) => entries.includes(name));
@@ -109,6 +111,15 @@ export function checkNotComplete(called: string, path: string): void {
   throw new UsageError(
     `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
   );
+}
+
+/** Whether a folder has a run that has not come to its end. */
+export function hasStopped(path: string): boolean {
+  try {
+    return survey(realpathSync(path)).isRun && !isDone(path);
+  } catch {
+    return false; // another version's, or none that can be read
+  }
 }
 
 function isRun(called: string, path: string): boolean {

@@ -45,6 +45,35 @@ function copyOf(adapter: string, name: string, changes: AdapterConfig): string {
   return copy;
 }
 
+describe('a run in the place of a model', () => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  it('is told where its model is, or that it has none yet', async () => {
+    const run = join(folder.path, 'run');
+    const context = {
+      given: new Map([['model', 'chat: --model']]),
+      console: {note: () => undefined},
+    };
+    const messageOf = async (model: string): Promise<string> =>
+      (await rejection(locateModel({model}, context as never))).message;
+    mkdirSync(join(run, 'checkpoints'), {recursive: true});
+    writeFileSync(join(run, 'files.jsonl'), '');
+    const stopped = `chat: --model: the run in '${run}' has no model; finetune --resume ${run} goes on with it`;
+    for (const path of [run, join(run, 'model')]) expect(await messageOf(path)).to.equal(stopped);
+    mkdirSync(join(run, 'adapter'));
+    writeFileSync(join(run, 'adapter', 'adapter_config.json'), '{}');
+    expect(await messageOf(run)).to.match(/has no model; it has the adapter '.*adapter'$/);
+    mkdirSync(join(run, 'model'));
+    const model = join(run, 'model');
+    expect(await messageOf(run)).to.equal(
+      `chat: --model: '${run}' is the folder of a run; the model of that run is '${model}'`,
+    );
+    expect(await messageOf(join(run, 'modell'))).to.match(/^chat: --model: there is no '.*modell'; the model of that run is/); // prettier-ignore
+  });
+});
+
 describe('adapters on the command line', function () {
   this.timeout(120_000);
   let folder: ModelFolder;

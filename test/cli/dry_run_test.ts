@@ -179,6 +179,14 @@ describe('tfjs-owlore finetune --dry-run', function () {
     ]);
   });
 
+  it('refuses what the engine of the run does not have', async () => {
+    const {code, stderr} = await run('--engine', 'torch', '--method', 'lora');
+    expect([code, stderr.split('\n').at(-2)]).to.deep.equal([
+      2,
+      'error: finetune: --engine torch does not have --method lora; use --engine tfjs, or one of owlore, owlore-full, lisa, lisa-d, galore, badam, full',
+    ]);
+  });
+
   it('refuses data that cannot be used, and rows that the model does not take', async () => {
     const wrong = folder.writeLines('none.jsonl', [{a: 1}, {a: 2}]);
     const {code, stderr} = await run('--data', wrong);

@@ -303,6 +303,12 @@ describe('tfjs-owlore finetune --resume', function () {
     expect(code).to.equal(0);
     const output = newOutput();
     await stopped(output, ['--steps', '30'], {at: '"step":2,"loss"', signal: 'SIGKILL'});
+    // who gives the same command again is told of the run
+    const again = await runCli(argsOf(output, '--steps', '30'));
+    expect([again.code, again.stderr.split('\n').at(-2)]).to.deep.equal([
+      2,
+      `error: finetune: --output: the folder '${output}' has a run that was stopped; finetune --resume ${output} goes on with it, and --overwrite replaces it`,
+    ]);
     const {stderr} = await resume(output);
     expect(stderr).to.include('the run goes on from its beginning, for it has no checkpoint');
     expect(remains(output)).to.deep.equal(remains(whole));

@@ -26,12 +26,29 @@ export function turnsByPrefixes(
     throw rewritten(turn);
   };
   return {
-    start: (turn) => (turn === 0 ? 0 : lengthOf(turn, render(messages.slice(0, turn), true))),
+    start: (turn) =>
+      turn === 0
+        ? startOfFirst(messages, whole, render)
+        : lengthOf(turn, render(messages.slice(0, turn), true)),
     end: (turn) =>
       turn === messages.length - 1
         ? whole.length
         : lengthOf(turn, render(messages.slice(0, turn + 1), false)),
   };
+}
+
+/**
+ * Where the contents of the first message begin: behind what the template writes before it, such as a system message of its own. There are
+ * no messages before it to write, so it is where the text becomes another one with other contents.
+ */
+function startOfFirst(
+  [first, ...others]: readonly ChatMessage[],
+  whole: string,
+  render: RenderChat,
+): number {
+  // templates may leave out blanks at the start
+  const content = first!.content.trimStart().startsWith('a') ? 'b' : 'a';
+  return commonLength(whole, render([{...first!, content}, ...others], false));
 }
 
 /**
@@ -141,8 +158,8 @@ function wholeCharacter(text: string, place: number): number {
   return at > 0 && text.codePointAt(at - 1)! > 0xffff ? at + 1 : at;
 }
 
-/** How many ids two lists have in common, from the start of the one and from a place in the other. */
-export function commonLength(a: readonly number[], b: readonly number[], from = 0): number {
+/** How many ids two lists have in common, or characters two texts, from the start of the one and from a place in the other. */
+export function commonLength<T>(a: ArrayLike<T>, b: ArrayLike<T>, from = 0): number {
   const end = Math.min(a.length, b.length - from);
   let i = 0;
   while (i < end && a[i] === b[from + i]) i++;

@@ -139,7 +139,7 @@ function encodeChat(
   const isLearned = ids.map(() => false);
   for (const [turn, message] of messages.entries()) {
     if (!isAnswer(message, turn)) continue;
-    const from = turn === 0 ? 0 : tokensUpTo(turns.start(turn));
+    const from = tokensUpTo(turns.start(turn));
     // turns that are cut off cost nothing
     if (from === ids.length) break;
     const to = turn === messages.length - 1 ? ids.length : tokensUpTo(turns.end(turn));

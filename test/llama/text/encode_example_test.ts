@@ -41,6 +41,26 @@ function learnedTexts(tokenizer: Tokenizer, value: unknown, learnPrompts = false
 }
 
 describe('encodeExample', () => {
+  it('learns of a chat that begins with the assistant nothing that its template writes before', async () => {
+    const system =
+      "{% if loop.first and m['role'] != 'system' %}<|im_start|>system\nbe kind<|im_end|>\n{% endif %}";
+    const chatTemplate =
+      `{% for m in messages %}${system}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}` +
+      '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+    const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'), {chatTemplate});
+    for (const content of ['hello', 'a tree', ' and then', '']) {
+      const first = {role: 'assistant', content};
+      const answer = `${content}<|im_end|>\n`;
+      expect(learnedTexts(tokenizer, {messages: [first]})).to.deep.equal([answer]);
+      const others = [
+        {role: 'user', content: 'hi'},
+        {role: 'assistant', content: 'yo'},
+      ];
+      const messages = [first, ...others];
+      expect(learnedTexts(tokenizer, {messages})).to.deep.equal([answer, 'yo<|im_end|>\n']);
+    }
+  });
+
   for (const name of TOKENIZER_NAMES) {
     describe(name, () => {
       let tokenizer: Tokenizer;
