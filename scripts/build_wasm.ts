@@ -98,6 +98,7 @@ function interfaceOf(declarations: string): string {
   const {body} = source.statements.find(ts.isModuleDeclaration)!;
   const types: string[] = [];
   const values: string[] = [];
+  const positions: string[] = [];
   for (const statement of (body as ts.ModuleBlock).statements) {
     if (ts.isFunctionDeclaration(statement)) {
       const name = statement.name!.text;
@@ -114,6 +115,8 @@ function interfaceOf(declarations: string): string {
       types.push(`  }): ${statement.type!.getText()};`);
       const given = parameters.map(({name}) => `named.${name}`).join(', ');
       values.push(`    ${name}: (named) => call.${name}!(${given}),`);
+      const names = parameters.map((parameter) => `'${parameter.name}'`).join(', ');
+      positions.push(`  ${name}: [${names}],`);
     } else if (ts.isVariableStatement(statement)) {
       const [constant] = statement.declarationList.declarations;
       const name = constant!.name.getText();
@@ -126,6 +129,11 @@ function interfaceOf(declarations: string): string {
     'export interface SimdModule {',
     ...types,
     '}',
+    '',
+    '/** The names of the arguments of each function, in the order in which an instance takes them. */',
+    'export const positions = {',
+    ...positions,
+    '} as const;',
     '',
     '/** Of the exports of an instance, which take their arguments by position. */',
     'export function withNamedArguments(exports: WebAssembly.Exports): SimdModule {',

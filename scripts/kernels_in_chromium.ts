@@ -1,7 +1,8 @@
 /**
  * Runs small trainings with this library's kernels in headless chromium: on WebGPU, by its software GPU, and on wasm, by tfjs's
  * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
- * kernels, and estimates of memory in a page must equal those in Node. Exits with 1 if one does not, or if WebGPU reports an error.
+ * kernels, and estimates of memory in a page must equal those in Node. Kernels on several threads, in a page that is cross-origin isolated and in
+ * its worker, must leave the same bits as those on one. Exits with 1 if one does not, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
@@ -10,7 +11,7 @@ import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';
 import {estimates} from './chromium/estimates';
 import {bundlePage, runPage, scriptPage} from './chromium/run_page';
-import type {PageReport} from './chromium/page';
+import type {PageReport, ThreadsReport} from './chromium/page';
 
 /** The largest relative difference of a loss: float32 sums are added in another order, over all steps. */
 const TOLERANCE = 1e-4;
@@ -42,6 +43,43 @@ for (const page of pages) {
     isolated,
   });
   check(page, report);
+}
+
+/** A script that runs in a worker, and reports from there. */
+const workerPage = (query: string): string =>
+  `<!doctype html><script>new Worker('/page.js?${query}', {type: 'module'});</script>`;
+
+const onOne = await runThreads('a page that is not isolated', 2, {isolated: false});
+for (const [title, threads, options] of [
+  ['a page', 1, {}],
+  ['a page', 2, {}],
+  ['a worker', 2, {inWorker: true}],
+  ['a worker', 3, {inWorker: true}],
+] as const) {
+  const {digest} = await runThreads(title, threads, options);
+  if (digest === onOne.digest) continue;
+  console.error(`FAILED: ${title} on ${threads} threads has other weights`);
+  process.exitCode = 1;
+}
+
+async function runThreads(
+  title: string,
+  threads: number,
+  {isolated = true, inWorker = false}: {isolated?: boolean; inWorker?: boolean},
+): Promise<ThreadsReport> {
+  const query = `run=threads&threads=${threads}`;
+  const report = await runPage<ThreadsReport>({
+    html: inWorker ? workerPage(query) : scriptPage('/page.js'),
+    files: {'/page.js': script, '/': wasmFiles},
+    ...{query, isolated},
+  });
+  const expected = isolated ? threads : 1;
+  const isRight = report.threads === expected && report.helped > 0 === expected > 1;
+  console.log(
+    `${isRight ? 'ok' : 'FAILED'}: ${title}: ${report.threads} of ${threads} threads, ${report.helped} calls by workers`,
+  );
+  if (!isRight) process.exitCode = 1;
+  return report;
 }
 
 const inNode = estimates();

@@ -54,3 +54,5 @@ export {recomputeGrad} from './tape/recompute';
 export type {GradientCheckpointing} from './tape/recompute_layers';
 export {leanOptimizer} from './tape/lean_optimizer';
 export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';
+
+export {setThreads} from './kernels/wasm/thread_count';

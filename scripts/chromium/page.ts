@@ -9,9 +9,11 @@ import '@tensorflow/tfjs-backend-webgpu';
 // Registers the gradients of all ops.
 import '@tensorflow/tfjs-layers';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
-import {OwLoreOptimizer} from '../../src/index';
+import {OwLoreOptimizer, setThreads} from '../../src/index';
 import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
 import * as wasmKernels from '../../src/kernels/wasm/index';
+import {poolOf} from '../../src/kernels/wasm/parallel';
+import {simdModule} from '../../src/kernels/wasm/simd_module';
 import * as webgpuKernels from '../../src/kernels/webgpu/index';
 import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
 import type {Moments} from '../../src/owlore/optimizer/state/state';
@@ -29,6 +31,9 @@ export interface PageReport {
   /** Losses on the cpu, and those with the kernels. */
   trainings: Array<{title: string; expected: number[]; actual: number[]; kernelCalls: number}>;
 }
+
+/** Of the page's address, or a worker's. */
+const parameters = new URL(location.href).searchParams;
 
 /** Losses of a training on the current backend. */
 type Training = () => Promise<number[]>;
@@ -249,6 +254,46 @@ async function onWasm(): Promise<PageReport> {
   };
 }
 
+/** What a page reports of threads. */
+export interface ThreadsReport {
+  /** All weights after a training, as a hash of their bits. */
+  digest: string;
+  threads: number;
+  /** How many calls were run by workers. */
+  helped: number;
+  isShared: boolean;
+}
+
+/** A training that is large enough for threads, on as many as the address says. */
+async function onThreads(): Promise<ThreadsReport> {
+  setThreads(Number(parameters.get('threads')));
+  setWasmPaths('/');
+  await tf.setBackend('wasm');
+  const model = createLlama({
+    ...{vocabSize: 600, hiddenSize: 96, intermediateSize: 256, numHiddenLayers: 2, seed: 7},
+    ...{numAttentionHeads: 6, numKeyValueHeads: 3, maxPositionEmbeddings: 64},
+  });
+  const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 16, refreshInterval: 4});
+  await optimizer.ready();
+  model.compile({optimizer, loss: sparseCrossEntropy});
+  const tokens = Array.from({length: 4 * 61}, (_, i) => (i * i + 7 * i) % 600);
+  const ids = tf.tensor2d(tokens, [4, 61], 'int32');
+  const labels = tf.expandDims(ids, 2);
+  const pool = poolOf(simdModule(tf.backend())!);
+  while (pool && pool.work.workers < pool.threads - 1)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let step = 0; step < STEPS; step++) await model.trainOnBatch(ids, labels);
+  const weights = await Promise.all(model.getWeights().map(async (x) => [...(await x.data())]));
+  const bytes = await crypto.subtle.digest('SHA-256', new Float32Array(weights.flat()));
+  const {wasm} = tf.backend() as unknown as {wasm: {HEAPU8: Uint8Array}};
+  return {
+    digest: [...new Uint8Array(bytes)].join(),
+    threads: pool?.threads ?? 1,
+    helped: pool?.work.calls ?? 0,
+    isShared: !(wasm.HEAPU8.buffer instanceof ArrayBuffer),
+  };
+}
+
 async function send(path: string, body: unknown): Promise<void> {
   await fetch(path, {method: 'POST', body: JSON.stringify(body)});
 }
@@ -259,9 +304,9 @@ async function fromEstimates(): Promise<ReturnType<typeof estimates>> {
 }
 
 const runs: Record<string, () => Promise<unknown>> = {
-  ...{webgpu: onWebgpu, wasm: onWasm, estimates: fromEstimates},
+  ...{webgpu: onWebgpu, wasm: onWasm, estimates: fromEstimates, threads: onThreads},
 };
-const run = new URL(location.href).searchParams.get('run')!;
+const run = parameters.get('run')!;
 runs[run]!().then(
   (report) => send('/report', report),
   (error: unknown) =>

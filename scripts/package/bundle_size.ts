@@ -6,13 +6,13 @@ import {gzipSync} from 'node:zlib';
 import {build} from 'esbuild';
 
 /** Most bytes, compressed by gzip, that a page loads at once of this package. */
-const LIMIT = 41_000;
+const LIMIT = 42_000;
 
 /**
  * Most bytes that a page with tfjs loads more than with `tf.train.adam`. Of those by webpack, 20 kB are what it adds to any page with an
  * `import()` that uses tfjs, see docs/browser.md.
  */
-const LIMITS_WITH_TFJS = {esbuild: 45_000, Vite: 45_000, webpack: 68_000};
+const LIMITS_WITH_TFJS = {esbuild: 46_500, Vite: 45_000, webpack: 69_500};
 
 const PAGE = `
 import {OwLoreOptimizer, LayerSamplingCallback, outlierScores} from 'tfjs-owlore';

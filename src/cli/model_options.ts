@@ -23,10 +23,12 @@ import {
   file,
   group,
   modelSource,
+  number,
   required,
   type SettingsOf,
 } from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
+import {threadRange} from '../kernels/wasm/thread_count';
 import {bytesText, memoryLimit, weightBytes} from '../memory/limit';
 import {countMegabytes, type Progress} from './progress';
 import {asUsage, UsageError} from './usage_error';
@@ -50,6 +52,10 @@ export const modelOptions = group('Model', {
     'the backend that computes',
     ['auto', ...backendNames],
     'auto',
+  ),
+  threads: number(
+    'threads on which wasm computes, with the same results on any number; default: the processors that the process may use, at most 8',
+    {default: undefined, ...threadRange},
   ),
   matmulPrecision: choice<MatmulPrecision, 'highest'>(
     'how exactly tensorflow multiplies float32; medium rounds to bfloat16, about twice as fast on processors with AMX',

@@ -18,6 +18,7 @@ import {checkRoundedProducts, roundProducts} from './matmul_precision';
 import {merge} from './merge';
 import {withFlags} from './option_names';
 import {meantBy} from '../common/options';
+import {setThreads} from '../kernels/wasm/thread_count';
 import {addOptions, file, flag, flagOf, readSettings, refuseMeaningless} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
@@ -203,6 +204,8 @@ function addCommand(
       stdin,
       interruption,
       selectBackend: async (name, order) => {
+        const {threads} = settings;
+        if (typeof threads === 'number') setThreads(threads);
         const isRounded = settings['matmulPrecision'] === 'medium';
         const load = (candidate: BackendName): Promise<boolean> => {
           if (isRounded && candidate === 'tensorflow') roundProducts();

@@ -14,7 +14,7 @@ import {counted} from './words';
 const FREE: ReadonlySet<keyof FinetuneSettings> = new Set([
   ...(['model', 'adapter', 'chatTemplate', 'output'] as const), // compared by their contents
   ...(['data', 'validation', 'validationSplit'] as const),
-  ...(['backend', 'engine', 'processes', 'parallel'] as const),
+  ...(['backend', 'threads', 'engine', 'processes', 'parallel'] as const),
   ...(['dtype', 'saveEvery', 'evaluateEvery'] as const),
   ...(['epochs', 'steps'] as const), // told by the steps of the run
 ]);

@@ -1,4 +1,5 @@
 import {OnDemand, onlyInNode} from '../common/on_demand';
+import {shareMemory} from './wasm/shared_memory';
 
 /** The kernels of a backend. */
 export interface KernelModule {
@@ -19,3 +20,6 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
   ['webgpu', new OnDemand(() => import('./webgpu'))],
   ['tensorflow', new OnDemand(onlyInNode)],
 ]);
+
+// here, because every program that trains imports this before it has a backend
+shareMemory();

@@ -24,8 +24,8 @@ describe('the options of finetune', function () {
   before(async () => void (folder = await createModelFolder()));
   after(() => folder.remove());
 
-  it('are 54 at most, and a dozen of them are shown at first', () => {
-    expect(Object.keys(finetuneOptions).length).to.be.at.most(54);
+  it('are 55 at most, and a dozen of them are shown at first', () => {
+    expect(Object.keys(finetuneOptions).length).to.be.at.most(55);
     expect(finetune.mostUsed).to.have.length(12);
     expect(Object.keys(finetuneOptions)).to.include.members([...finetune.mostUsed!]);
   });

@@ -46,6 +46,7 @@ describe('the options of a run that goes on', () => {
     ...([
       'model',
       'backend',
+      'threads',
       'matmulPrecision',
       'output',
       'resume',

@@ -27,7 +27,7 @@ import {rejection} from '../support/rejection';
 /** What is exported and takes none. A `Lora` is made by `applyLora`, which does. */
 const withoutOptions = [
   ...['findBlocks', 'recomputeGrad', 'valueAndGrads', 'variableGrads'],
-  ...['getLlamaWeights', 'setLlamaWeights'],
+  ...['getLlamaWeights', 'setLlamaWeights', 'setThreads'],
   ...['perplexity', 'sparseCrossEntropy', 'PromptCache', 'loadLora', 'Lora'],
 ];
 

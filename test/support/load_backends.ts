@@ -9,6 +9,8 @@ import {chooseProducts} from './webgpu_products';
  * one ends the run), without it every backend that this machine has, but webgpu only on a GPU: on a processor its tests take longer
  * than all others. Leaves the names of the loaded ones in `OWLORE_BACKENDS`, and in `OWLORE_CHOOSES` whether it has chosen them.
  */
+// two files are run beside each other; tests of threads start programs with others
+process.env.OWLORE_THREADS ??= '1';
 const wanted = process.env.OWLORE_BACKENDS;
 // the processes that run the files inherit it
 process.env.OWLORE_CHOOSES ??= String(wanted === undefined);

@@ -22,6 +22,7 @@ const programs = [
   'test/kernels/kernels_under_signals',
   'test/kernels/rounded_product',
   'test/kernels/training_loop',
+  'test/kernels/wasm/threads_program',
   'test/soak/training',
   'test/support/on_demand_program',
 ] as const;

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, callKernel, withWorkspace, type KernelArgs} from './kernel';
+import {callEach, threadsOf} from './parallel';
 import type {SimdModule} from './simd_module';
 
 /** How queries and keys lie in memory. */
@@ -95,7 +96,8 @@ function addBias(
 function sumRows(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = x.shape as [number, number];
   const sums = allocate(backend, [columns]);
-  module.sumRows({x: addressOf(backend, x), rows, columns, sums: addressOf(backend, sums)});
+  const given = {x: addressOf(backend, x), rows, columns, step: 4 * columns};
+  module.sumRows({...given, sums: addressOf(backend, sums)});
   return sums;
 }
 
@@ -127,16 +129,16 @@ function attend(
   const layout = layoutOf(inputs, attrs);
   const {group, length, width, window, queryStep: qStep, keyStep: kStep} = layout;
   const result = allocate(backend, inputs.q.shape);
-  withWorkspace(backend, module.attentionBytes({length, width, window}), (workspace) => {
+  const bytes = module.attentionBytes({length, width, window});
+  withWorkspace(backend, threadsOf(module) * bytes, (workspace) => {
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
-    forEachKeyHead(layout, (queryOffset, keyOffset) => {
-      module.attend({
-        ...{q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset, cos: cos!, sin: sin!},
-        ...{group, length, width, window, qStep, kStep},
-        ...{y: y! + queryOffset, workspace},
-      });
-    });
+    const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
+      ...{q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset, cos: cos!, sin: sin!},
+      ...{group, length, width, window, qStep, kStep},
+      ...{y: y! + queryOffset, workspace},
+    }));
+    callEach(module, 'attend', calls, productsOf(layout), {argument: 'workspace', bytes});
   });
   return result;
 }
@@ -148,30 +150,42 @@ function attendGradient(
   const layout = layoutOf(inputs, attrs);
   const {group, length, width, window, queryStep: qStep, keyStep: kStep} = layout;
   const gradients = [inputs.q, inputs.k, inputs.v].map(({shape}) => allocate(backend, shape));
-  withWorkspace(backend, module.attentionGradientBytes({length, width, window}), (workspace) => {
+  const bytes = module.attentionGradientBytes({length, width, window});
+  withWorkspace(backend, threadsOf(module) * bytes, (workspace) => {
     const given = [inputs.dy, inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin];
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
-    forEachKeyHead(layout, (queryOffset, keyOffset) => {
-      module.attendGradient({
-        ...{dy: dy! + queryOffset, q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset},
-        ...{cos: cos!, sin: sin!, group, length, width, window, qStep, kStep},
-        ...{dq: dq! + queryOffset, dk: dk! + keyOffset, dv: dv! + keyOffset, workspace},
-      });
-    });
+    const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
+      ...{dy: dy! + queryOffset, q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset},
+      ...{cos: cos!, sin: sin!, group, length, width, window, qStep, kStep},
+      ...{dq: dq! + queryOffset, dk: dk! + keyOffset, dv: dv! + keyOffset, workspace},
+    }));
+    callEach(module, 'attendGradient', calls, productsOf(layout), {argument: 'workspace', bytes});
   });
   return gradients;
 }
 
-/** Calls `f` for each key head, with its offset in bytes in the queries and in the keys. */
-function forEachKeyHead(
-  {batch, keyHeads, group, length, width, queryStep, keyStep}: Layout,
-  f: (queryOffset: number, keyOffset: number) => void,
-): void {
+/** For each key head its offset in bytes in the queries, and in the keys. */
+function keyHeadsOf({
+  batch,
+  keyHeads,
+  group,
+  length,
+  width,
+  queryStep,
+  keyStep,
+}: Layout): Array<[queryOffset: number, keyOffset: number]> {
   const headBytes = width * 4;
-  for (let b = 0; b < batch; b++) {
-    for (let head = 0; head < keyHeads; head++) {
-      f(b * length * queryStep + head * group * headBytes, b * length * keyStep + head * headBytes);
-    }
-  }
+  return Array.from({length: batch * keyHeads}, (_, i) => {
+    const [b, head] = [Math.floor(i / keyHeads), i % keyHeads];
+    return [
+      b * length * queryStep + head * group * headBytes,
+      b * length * keyStep + head * headBytes,
+    ];
+  });
+}
+
+/** About how many numbers are multiplied. */
+function productsOf({batch, keyHeads, group, length, width, window}: Layout): number {
+  return batch * keyHeads * group * length * window * width;
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
 import type {OwLoreCrossEntropyGradAttrs} from '../llama/kernel_names';
 import type {SimdModule} from './simd_module';
 
@@ -7,8 +8,12 @@ type CrossEntropyArgs<Attrs = object> = KernelArgs<'logits' | 'labels' | 'weight
 
 /** OwLoreCrossEntropy. */
 export function simdCrossEntropy(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
-  const loss = allocate(args.backend, []);
-  module.crossEntropy({...operands(args), loss: addressOf(args.backend, loss)});
+  const {backend} = args;
+  const loss = allocate(backend, []);
+  const given = operands(args);
+  withLosses(module, backend, given.rows, loss, (losses) =>
+    module.crossEntropy({...given, losses}),
+  );
   return loss;
 }
 
@@ -19,13 +24,30 @@ export function simdCrossEntropyGrad(
 ): tf.TensorInfo[] {
   const {backend, inputs, attrs} = args;
   const dLogits = allocate(backend, inputs.logits.shape);
-  const losses = attrs.withLoss ? [allocate(backend, [])] : [];
-  module.crossEntropyGradient({
-    ...operands(args),
-    dLogits: addressOf(backend, dLogits),
-    loss: losses[0] ? addressOf(backend, losses[0]) : 0,
+  const given = {...operands(args), dLogits: addressOf(backend, dLogits)};
+  if (!attrs.withLoss) {
+    module.crossEntropyGradient({...given, losses: 0});
+    return [dLogits];
+  }
+  const loss = allocate(backend, []);
+  withLosses(module, backend, given.rows, loss, (losses) =>
+    module.crossEntropyGradient({...given, losses}),
+  );
+  return [dLogits, loss];
+}
+
+/** Sums up what `compute` has put at an address, a float64 for each row. */
+function withLosses(
+  module: SimdModule,
+  backend: BackendWasm,
+  rows: number,
+  loss: tf.TensorInfo,
+  compute: (losses: number) => void,
+): void {
+  withWorkspace(backend, 8 * rows, (losses) => {
+    compute(losses);
+    module.sumOfDoubles({x: losses, size: rows, sum: addressOf(backend, loss)});
   });
-  return [dLogits, ...losses];
 }
 
 type Operands = Record<'logits' | 'labels' | 'weights' | 'rows' | 'vocabulary', number>;

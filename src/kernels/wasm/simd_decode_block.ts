@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
+import {threadsOf} from './parallel';
 import type {SimdModule} from './simd_module';
 
 /** Of each block. */
@@ -89,16 +90,9 @@ function decodeInPlace(
     bias?: tf.TensorInfo,
   ): void => {
     const b = at(weight);
-    if (weight.dtype === 'int32') {
-      module.multiplyBfloat16({rows, columns, inner, a, b, transposeB: false, c, add});
-    } else {
-      const [aStep, bStep] = [inner * 4, columns * 4];
-      const steps = {aStep, bStep, cStep: bStep};
-      module.multiply({
-        ...{rows, columns, inner, a, b, c, add, transposeA: false, transposeB: false},
-        ...steps,
-      });
-    }
+    const product = {rows, columns, inner, a, b, c, cStep: columns * 4, add, transposeB: false};
+    if (weight.dtype === 'int32') module.multiplyBfloat16({...product, bStep: columns * 2});
+    else module.multiply({...product, aStep: inner * 4, bStep: columns * 4, transposeA: false});
     if (!bias) return;
     module.addBias({x: c, rows, columns, bias: at(bias), lower: -Infinity, upper: Infinity});
   };
@@ -109,7 +103,8 @@ function decodeInPlace(
 
   const mlpSizes = [intermediate, intermediate, intermediate];
   const sizes = [hidden, queries, keyWidth, keyWidth, queries, ...mlpSizes];
-  const headBytes = module.attendLastBytes({group, width, keys: positions + recent + 1});
+  const headBytes =
+    threadsOf(module) * module.attendLastBytes({group, width, keys: positions + recent + 1});
   const bytes = headBytes + 4 * rows * sizes.reduce((sum, size) => sum + size, 0);
   withWorkspace(backend, bytes, (workspace) => {
     let next = workspace + headBytes;

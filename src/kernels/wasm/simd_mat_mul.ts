@@ -1,14 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {addressOf, allocate, type KernelArgs} from './kernel';
 import {broadcastIndices, matMulShapes} from './mat_mul_shapes';
-import type {SimdModule} from './simd_module';
+import {callEach, threadsOf} from './parallel';
+import {simdModule, type SimdModule} from './simd_module';
 
 type MatMulArgs = KernelArgs<'a' | 'b', tf.BatchMatMulAttrs>;
 
-/** Whether the module should compute a product; not if the backend itself has several threads. */
+/** Whether the module should compute a product; not if the backend itself has several threads, and the module one. */
 export function isForModule({inputs: {a, b}, backend}: MatMulArgs): boolean {
   const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
-  return isFloat && backend.wasm.tfjs.getThreadsCount() <= 1;
+  const ofModule = threadsOf(simdModule(backend)!);
+  return isFloat && (ofModule > 1 || backend.wasm.tfjs.getThreadsCount() <= 1);
 }
 
 /** BatchMatMul by the module: any transposition and any stacks, one product for each pair of matrices. */
@@ -31,13 +33,12 @@ export function simdBatchMatMul(
   const rightIndices = asOne ? [0] : broadcastIndices(batchB, batch);
   const leftStep = (transposeA ? rows : inner) * 4;
   const rightStep = (transposeB ? inner : columns) * 4;
-  for (let i = 0; i < leftIndices.length; i++) {
-    module.multiply({
-      ...{rows, columns, inner, transposeA, transposeB},
-      ...{a: left + leftIndices[i]! * rows * inner * 4, aStep: leftStep},
-      ...{b: right + rightIndices[i]! * inner * columns * 4, bStep: rightStep},
-      ...{c: to + i * rows * columns * 4, cStep: columns * 4, add: false},
-    });
-  }
+  const products = leftIndices.map((index, i) => ({
+    ...{rows, columns, inner, transposeA, transposeB},
+    ...{a: left + index * rows * inner * 4, aStep: leftStep},
+    ...{b: right + rightIndices[i]! * inner * columns * 4, bStep: rightStep},
+    ...{c: to + i * rows * columns * 4, cStep: columns * 4, add: false},
+  }));
+  callEach(module, 'multiply', products, products.length * rows * columns * inner);
   return out;
 }

@@ -1,4 +1,10 @@
+import {sayOnce} from '../../common/say_once';
+import {replaceMethods} from '../../tfjs/methods';
 import {outOfMemory} from './full_memory';
+import {withThreads} from './parallel';
+import {shareMemory, sharingRefusal, stopSharing} from './shared_memory';
+import {canShareMemory, threadCount} from './thread_count';
+import {ThreadPool} from './thread_pool';
 import {relaxed, simd, withNamedArguments, type Binary, type SimdModule} from './binaries';
 
 export type {SimdModule};
@@ -44,24 +50,29 @@ export function switchModule(on: boolean): void {
  * @throws if the memory is full; the promise rejects then.
  */
 export function attach(backend: object): Promise<void> | undefined {
+  stopSharing();
   const memory = isOn && !instances.has(backend) ? memoryOf(backend) : undefined;
-  // By its name: the ArrayBuffer that Jest gives to tests is not the one of their WebAssembly.
-  const isShared = Object.prototype.toString.call(memory?.buffer) === '[object SharedArrayBuffer]';
-  const bytes = memory && binaryFor(isShared);
+  const shared = memory !== undefined && isShared(memory);
+  const bytes = memory && binaryFor(shared);
   if (!bytes) return undefined;
   const imports = {env: {memory}};
   try {
-    const module = modules.get(isShared) ?? new WebAssembly.Module(bytes);
-    modules.set(isShared, module);
-    addInstance(backend, new WebAssembly.Instance(module, imports));
+    const module = modules.get(shared) ?? new WebAssembly.Module(bytes);
+    modules.set(shared, module);
+    addInstance(backend, module, new WebAssembly.Instance(module, imports));
     return undefined;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return WebAssembly.instantiate(bytes, imports).then(({module, instance}) => {
-      modules.set(isShared, module);
-      if (!instances.has(backend)) addInstance(backend, instance);
+      modules.set(shared, module);
+      if (!instances.has(backend)) addInstance(backend, module, instance);
     });
   }
+}
+
+/** By its name: the ArrayBuffer that Jest gives to tests is not the one of their WebAssembly. */
+function isShared({buffer}: WebAssembly.Memory): boolean {
+  return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
 }
 
 /** The binary for the best SIMD that the engine has, if any. */
@@ -87,11 +98,43 @@ function insideOf(backend: object): EmscriptenModule {
   return (backend as {wasm: EmscriptenModule}).wasm;
 }
 
-function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
+/** Why kernels that might have several threads have one. */
+function oneThread(): string {
+  const why = canShareMemory()
+    ? (sharingRefusal() ?? 'the backend was made before tfjs-owlore was imported')
+    : 'this page is not cross-origin isolated: it needs the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy';
+  return `tfjs-owlore: the wasm kernels compute on one thread: ${why}`;
+}
+
+function addInstance(
+  backend: object,
+  compiled: WebAssembly.Module,
+  {exports}: WebAssembly.Instance,
+): void {
   const module = withNamedArguments(exports);
   const size = module.SCRATCH_BYTES;
-  const scratch = insideOf(backend)._malloc(size) >>> 0;
-  if (scratch === 0) throw outOfMemory(size);
-  module.initialize({scratch});
-  instances.set(backend, module);
+  const memory = memoryOf(backend)!;
+  const workers = isShared(memory) ? threadCount() - 1 : 0;
+  if (workers === 0 && threadCount() > 1) sayOnce('info', oneThread());
+  const scratches = Array.from({length: workers + 1}, () => {
+    const scratch = insideOf(backend)._malloc(size) >>> 0;
+    if (scratch === 0) throw outOfMemory(size);
+    return scratch;
+  });
+  module.initialize({scratch: scratches[0]!});
+  if (workers === 0) {
+    instances.set(backend, module);
+    return;
+  }
+  const pool = new ThreadPool(exports, {module: compiled, memory}, scratches.slice(1));
+  instances.set(backend, withThreads(module, pool));
+  const disposable = backend as {dispose(): void};
+  const {dispose} = disposable;
+  replaceMethods(disposable, {
+    dispose() {
+      pool.end();
+      dispose.call(disposable);
+      shareMemory(); // for the next one
+    },
+  });
 }

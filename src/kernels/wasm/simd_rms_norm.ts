@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreRMSNormAttrs} from '../llama/kernel_names';
-import {addressOf, allocate, type KernelArgs} from './kernel';
+import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** OwLoreRMSNorm. */
@@ -25,13 +25,14 @@ export function simdRMSNormGrad(
   const {rows, width} = sizes(x);
   const dx = allocate(backend, x.shape);
   const dWeight = allocate(backend, weight.shape);
-  module.rmsNormGradient({
-    dy: addressOf(backend, dy),
-    x: addressOf(backend, x),
-    weight: addressOf(backend, weight),
-    ...{rows, width, epsilon: attrs.epsilon},
-    dx: addressOf(backend, dx),
-    dWeight: addressOf(backend, dWeight),
+  withWorkspace(backend, 4 * rows, (scales) => {
+    const given = {dy: addressOf(backend, dy), x: addressOf(backend, x), rows, scales};
+    module.rmsNormGradient({
+      ...{...given, width, epsilon: attrs.epsilon},
+      ...{weight: addressOf(backend, weight), dx: addressOf(backend, dx)},
+    });
+    const columns = {columns: width, step: 4 * width};
+    module.rmsNormWeightGradient({...given, ...columns, dWeight: addressOf(backend, dWeight)});
   });
   return [dx, dWeight];
 }

@@ -41,7 +41,7 @@ export function simdUnsortedSegmentSum(
     rows: x.shape[0]!,
     width: tf.util.sizeFromShape(rowShape),
     sums: addressOf(backend, out),
-    segments: numSegments,
+    ...{first: 0, segments: numSegments},
   });
   return out;
 }

@@ -13,7 +13,7 @@ interface Inside {
   _malloc: () => number;
 }
 
-const backendWith = (wasm: Inside): object => ({wasm});
+const backendWith = (wasm: Inside): object => ({wasm, dispose: () => undefined});
 const memory = (shared: boolean): WebAssembly.Memory =>
   new WebAssembly.Memory({initial: 64, maximum: 65536, shared});
 

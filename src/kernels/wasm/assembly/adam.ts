@@ -61,3 +61,12 @@ export function scale(x: usize, size: i32, factor: f32, y: usize): void {
     storeUpTo(y + offset(i), f32x4.mul(loadUpTo(x + offset(i), left), factors), left);
   }
 }
+
+/** `y = a + b`. */
+export function add(a: usize, b: usize, size: i32, y: usize): void {
+  for (let i = 0; i < size; i += 4) {
+    const left = size - i;
+    const at = offset(i);
+    storeUpTo(y + at, f32x4.add(loadUpTo(a + at, left), loadUpTo(b + at, left)), left);
+  }
+}

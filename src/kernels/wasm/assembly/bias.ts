@@ -32,8 +32,8 @@ export function addBias(
   }
 }
 
-/** The sums of the columns of `x` `[rows, columns]`: the gradient of a bias. */
-export function sumRows(x: usize, rows: i32, columns: i32, sums: usize): void {
+/** The sums of some columns of `x` `[rows, columns]`, whose rows are `step` bytes apart: the gradient of a bias. */
+export function sumRows(x: usize, rows: i32, columns: i32, step: usize, sums: usize): void {
   memory.fill(sums, 0, offset(columns));
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < columns; i += 4) {
@@ -41,6 +41,6 @@ export function sumRows(x: usize, rows: i32, columns: i32, sums: usize): void {
       const at = offset(i);
       storeUpTo(sums + at, f32x4.add(loadUpTo(sums + at, left), loadUpTo(x + at, left)), left);
     }
-    x += offset(columns);
+    x += step;
   }
 }

@@ -5,7 +5,6 @@
  * the innermost loop reads them. The copy also handles transpositions and odd sizes, so that one loop
  * is enough for all cases.
  */
-import {bytesOf} from './bfloat16';
 import {PACK_SLACK, packLeft, packRight} from './pack';
 import {multiplyRows} from './row';
 import {multiplyRowsTransposed} from './row_transposed';
@@ -116,9 +115,9 @@ export function multiply(
 }
 
 /**
- * `c = a · b`, or `c += a · b`, for `a` `[rows, inner]` and `c` `[rows, columns]` of float32, and `b` `[inner, columns]` (in memory
- * `[columns, inner]` if transposed) of bfloat16, each of them without gaps. The results are those of `multiply` of few rows with the
- * same numbers as float32.
+ * `c = a · b`, or `c += a · b`, for `a` `[rows, inner]` without gaps and `c` `[rows, columns]` of float32, and `b` `[inner, columns]`
+ * (in memory `[columns, inner]` if transposed) of bfloat16. Steps are the bytes from one row in memory to the next. The results are
+ * those of `multiply` of few rows with the same numbers as float32.
  */
 export function multiplyBfloat16(
   rows: i32,
@@ -126,19 +125,16 @@ export function multiplyBfloat16(
   inner: i32,
   a: usize,
   b: usize,
+  bStep: usize,
   transposeB: bool,
   c: usize,
+  cStep: usize,
   add: bool,
 ): void {
   const aRow = offset(inner);
-  const cStep = offset(columns);
-  if (transposeB) {
-    const bStep = bytesOf<u16>(inner);
+  if (transposeB)
     multiplyRowsTransposed<u16>(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
-  } else {
-    const bStep = bytesOf<u16>(columns);
-    multiplyRows<u16>(rows, columns, inner, a, aRow, 4, b, bStep, c, cStep, add);
-  }
+  else multiplyRows<u16>(rows, columns, inner, a, aRow, 4, b, bStep, c, cStep, add);
 }
 
 /** Where the element `[row, column]` of a matrix is, after the transposition. */

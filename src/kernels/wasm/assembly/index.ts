@@ -2,16 +2,16 @@ import {EXP_SCRATCH, placeExpScratch} from './exp';
 import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
 import {placeRowScratch, ROW_SCRATCH} from './row';
 
-export {adam, scale} from './adam';
+export {adam, add, scale} from './adam';
 export {unpackBfloat16} from './bfloat16';
 export {addBias, sumRows} from './bias';
 export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
-export {crossEntropy, crossEntropyGradient} from './cross_entropy';
+export {crossEntropy, crossEntropyGradient, sumOfDoubles} from './cross_entropy';
 export {attendLast, attendLastBytes, copy} from './decode';
 export {multiply, multiplyBfloat16} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
-export {rmsNorm, rmsNormGradient} from './rms_norm';
+export {rmsNorm, rmsNormGradient, rmsNormWeightGradient} from './rms_norm';
 export {swiglu, swigluGradient} from './swiglu';
 
 /** Bytes of memory that `initialize` needs. */

@@ -21,7 +21,7 @@ export function rmsNorm(
   }
 }
 
-/** The gradients `dx` `[rows, width]` and `dWeight` `[width]`. */
+/** The gradient `dx` `[rows, width]`, and what each row was multiplied by, `scales` `[rows]`. */
 export function rmsNormGradient(
   dy: usize,
   x: usize,
@@ -30,21 +30,18 @@ export function rmsNormGradient(
   width: i32,
   epsilon: f32,
   dx: usize,
-  dWeight: usize,
+  scales: usize,
 ): void {
-  memory.fill(dWeight, 0, offset(width));
   for (let row = 0; row < rows; row++) {
     const inverse = inverseRms(x, width, epsilon);
+    store<f32>(scales + offset(row), inverse);
     const scale = f32x4.splat(inverse);
     let along = f32x4.splat(0);
     for (let i = 0; i < width; i += 4) {
       const left = width - i;
-      const dyHere = loadUpTo(dy + offset(i), left);
       const normalized = f32x4.mul(loadUpTo(x + offset(i), left), scale);
-      const byWeight = f32x4.mul(dyHere, normalized);
+      const byWeight = f32x4.mul(loadUpTo(dy + offset(i), left), normalized);
       along = multiplyAdd(byWeight, loadUpTo(weight + offset(i), left), along);
-      const sum = loadUpTo(dWeight + offset(i), left);
-      storeUpTo(dWeight + offset(i), f32x4.add(sum, byWeight), left);
     }
     const mean = f32x4.splat(sumOf(along) / <f32>width);
     for (let i = 0; i < width; i += 4) {
@@ -57,6 +54,34 @@ export function rmsNormGradient(
     dy += offset(width);
     x += offset(width);
     dx += offset(width);
+  }
+}
+
+/**
+ * The gradient `dWeight` of some `columns` of the weight, from the `scales` of `rmsNormGradient`. `dy` and `x` begin at the first of
+ * these columns, and have `step` bytes from one row to the next.
+ */
+export function rmsNormWeightGradient(
+  dy: usize,
+  x: usize,
+  scales: usize,
+  rows: i32,
+  columns: i32,
+  step: usize,
+  dWeight: usize,
+): void {
+  memory.fill(dWeight, 0, offset(columns));
+  for (let row = 0; row < rows; row++) {
+    const scale = v128.load32_splat(scales + offset(row));
+    for (let i = 0; i < columns; i += 4) {
+      const left = columns - i;
+      const normalized = f32x4.mul(loadUpTo(x + offset(i), left), scale);
+      const byWeight = f32x4.mul(loadUpTo(dy + offset(i), left), normalized);
+      const sum = loadUpTo(dWeight + offset(i), left);
+      storeUpTo(dWeight + offset(i), f32x4.add(sum, byWeight), left);
+    }
+    dy += step;
+    x += step;
   }
 }
 

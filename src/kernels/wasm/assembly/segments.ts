@@ -1,8 +1,8 @@
 import {offset} from './vector';
 
 /**
- * Adds each row of `x` `[rows, width]` to the row of `sums` `[segments, width]` that its id names,
- * after setting `sums` to 0. Rows without a valid id are dropped.
+ * Adds each row of `x` `[rows, width]` to the row of `sums` `[segments, width]` that its id names, after setting `sums` to 0: row
+ * `id − first`. Rows whose id is another one's are left out.
  */
 export function addSegments(
   x: usize,
@@ -10,11 +10,12 @@ export function addSegments(
   rows: i32,
   width: i32,
   sums: usize,
+  first: i32,
   segments: i32,
 ): void {
   memory.fill(sums, 0, offset(segments) * <usize>width);
   for (let row = 0; row < rows; row++) {
-    const id = load<i32>(ids + offset(row));
+    const id = load<i32>(ids + offset(row)) - first;
     if (id >= 0 && id < segments) addRow(sums + offset(width) * <usize>id, x, width);
     x += offset(width);
   }

@@ -1,0 +1,214 @@
+/** Workers that run functions of the SIMD module over the memory of a backend, beside the thread that calls. */
+import {sayOnce} from '../../common/say_once';
+import {positions} from './binaries';
+import {canSleep} from './thread_count';
+import {CALL, nodeWorker, pageWorker, WORD, type WorkerStart} from './thread_worker';
+
+export type FunctionName = keyof typeof positions;
+
+/** A call of the module: its function, and its arguments by name. */
+export interface ModuleCall {
+  name: FunctionName;
+  named: Readonly<Record<string, number | boolean>>;
+}
+
+/** An argument that is the address of memory to work in, of which each thread has its own, `bytes` after that of the one before. */
+export interface Workspace {
+  argument: string;
+  bytes: number;
+}
+
+/** The most calls at a time, by the bits that `WORD.next` has for them. */
+const MAX_CALLS = 255;
+
+/** How long the caller spins before it sleeps until workers are done, in milliseconds. */
+const SPIN_MS = 0.05;
+
+/** How long a call of a worker may take, in milliseconds: longer ones are those of a worker that is dead. The longest take a second. */
+const LIMIT_MS = 120_000;
+
+/** What a worker in Node may take beside the memory that it shares: it has a page of JavaScript. V8 reserves 128 MB for code by default. */
+const WORKER_LIMITS = {
+  ...{maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, codeRangeSizeMb: 32},
+};
+
+const names = Object.keys(positions) as FunctionName[];
+const numbers = new Map(names.map((name, i) => [name, i]));
+
+/** What is common to workers of Node and of a page. */
+interface AnyWorker {
+  terminate(): unknown;
+}
+
+export class ThreadPool {
+  private readonly words = new Int32Array(new SharedArrayBuffer(4 * WORD.size));
+  private readonly calls = new Float64Array(new SharedArrayBuffer(8 * CALL.size * MAX_CALLS));
+  private readonly workers: AnyWorker[] = [];
+  private generation = 0;
+  private hasEnded = false;
+
+  /**
+   * Starts workers; until they run, and if one cannot run, the caller does all.
+   *
+   * @param own The caller's own instance of the module.
+   * @param scratches Memory for the module's instance of each worker.
+   */
+  constructor(
+    private readonly own: WebAssembly.Exports,
+    start: Pick<WorkerStart, 'module' | 'memory'>,
+    scratches: readonly number[],
+  ) {
+    try {
+      scratches.forEach((scratch, i) => {
+        this.workers.push(
+          this.startWorker({
+            ...{...start, scratch, thread: i + 1, functions: names},
+            ...{control: this.words.buffer, calls: this.calls.buffer},
+          }),
+        );
+      });
+    } catch (error) {
+      this.fail((error as Error).message);
+    }
+  }
+
+  /** How many threads compute, with the caller. */
+  get threads(): number {
+    return this.hasEnded ? 1 : this.workers.length + 1;
+  }
+
+  /** How many workers run by now, and how many calls they have run. */
+  get work(): {workers: number; calls: number} {
+    const [workers, calls] = [WORD.ready, WORD.helped].map((word) =>
+      Atomics.load(this.words, word),
+    );
+    return {workers: workers!, calls: calls!};
+  }
+
+  /**
+   * Runs calls that do not depend on each other, and waits until all are done.
+   *
+   * @returns what the functions return, in the order of the calls.
+   * @throws if one fails, after all have ended.
+   */
+  run(calls: readonly ModuleCall[], workspace?: Workspace): number[] {
+    const results: number[] = [];
+    for (let i = 0; i < calls.length; i += MAX_CALLS)
+      results.push(...this.runSome(calls.slice(i, i + MAX_CALLS), workspace));
+    return results;
+  }
+
+  /** Ends the workers, as soon as they have done what they are at. */
+  end(): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    Atomics.store(this.words, WORD.ends, 1);
+    Atomics.notify(this.words, WORD.next);
+    for (const worker of this.workers) worker.terminate();
+  }
+
+  private runSome(calls: readonly ModuleCall[], workspace: Workspace | undefined): number[] {
+    const {words} = this;
+    calls.forEach((call, i) => this.write(call, i * CALL.size, workspace));
+    Atomics.store(words, WORD.done, 0);
+    Atomics.store(words, WORD.failed, 0);
+    this.generation = (this.generation + 1) & 0x7fff;
+    Atomics.store(words, WORD.next, (this.generation << 16) | (calls.length << 8));
+    if (Atomics.load(words, WORD.sleepers) > 0) Atomics.notify(words, WORD.next);
+    const failures: Error[] = [];
+    for (let call = this.claim(); call !== null; call = this.claim()) {
+      try {
+        this.runHere(call);
+      } catch (error) {
+        failures.push(error as Error);
+      }
+      Atomics.add(words, WORD.done, 1);
+    }
+    this.wait(calls.length);
+    const failed = Atomics.load(words, WORD.failed);
+    if (failures.length > 0) throw failures[0]!;
+    if (failed > 0) {
+      const {name} = calls[failed - 1]!;
+      throw new Error(`The function ${name} of the wasm kernels has failed in a worker`);
+    }
+    return calls.map((_, i) => this.calls[i * CALL.size + CALL.result]!);
+  }
+
+  private write({name, named}: ModuleCall, at: number, workspace: Workspace | undefined): void {
+    const order: readonly string[] = positions[name];
+    const {calls} = this;
+    calls[at + CALL.function] = numbers.get(name)!;
+    calls[at + CALL.workspace] = workspace ? order.indexOf(workspace.argument) : -1;
+    calls[at + CALL.workspaceBytes] = workspace?.bytes ?? 0;
+    order.forEach((argument, i) => (calls[at + CALL.arguments + i] = Number(named[argument])));
+  }
+
+  /** The number of a call that is the caller's to run, or null. */
+  private claim(): number | null {
+    const {words} = this;
+    for (;;) {
+      const word = Atomics.load(words, WORD.next);
+      const next = word & 255;
+      if (next >= ((word >>> 8) & 255)) return null;
+      if (Atomics.compareExchange(words, WORD.next, word, word + 1) === word) return next;
+    }
+  }
+
+  private runHere(call: number): void {
+    const at = call * CALL.size;
+    const name = names[this.calls[at + CALL.function]!]!;
+    const from = at + CALL.arguments;
+    const given = this.calls.subarray(from, from + positions[name].length);
+    const f = this.own[name] as (...values: number[]) => number;
+    this.calls[at + CALL.result] = f(...given);
+  }
+
+  private wait(count: number): void {
+    const {words} = this;
+    const start = performance.now();
+    for (let done = Atomics.load(words, WORD.done); done < count;) {
+      const waited = performance.now() - start;
+      if (waited > LIMIT_MS) {
+        this.fail('it does not answer');
+        throw new Error(
+          `A thread of the wasm kernels has not answered for ${LIMIT_MS / 1000} s: values may be wrong. ` +
+            'Start the program anew, with the environment variable OWLORE_THREADS=1 if that happens again',
+        );
+      }
+      if (waited > SPIN_MS && canSleep()) {
+        Atomics.store(words, WORD.waits, 1);
+        Atomics.wait(words, WORD.done, done, 100);
+        Atomics.store(words, WORD.waits, 0);
+      }
+      done = Atomics.load(words, WORD.done);
+    }
+  }
+
+  private startWorker(data: WorkerStart): AnyWorker {
+    const threads = globalThis.process?.getBuiltinModule?.('node:worker_threads');
+    if (threads) {
+      const worker = new threads.Worker(nodeWorker, {
+        ...{eval: true, workerData: data, env: {}, resourceLimits: WORKER_LIMITS},
+      });
+      worker.unref();
+      worker.on('error', ({message}) => this.fail(message));
+      worker.on('exit', (code) => this.fail(`exit code ${code}`));
+      return worker;
+    }
+    const url = URL.createObjectURL(new Blob([pageWorker], {type: 'text/javascript'}));
+    const worker = new Worker(url);
+    worker.onerror = ({message}) => this.fail(message);
+    worker.postMessage(data);
+    return worker;
+  }
+
+  /** Goes on without workers; says why, once. */
+  private fail(reason: string): void {
+    if (this.hasEnded) return;
+    this.end();
+    sayOnce(
+      'warn',
+      `tfjs-owlore: the wasm kernels go on with one thread, because a worker has ended: ${reason}`,
+    );
+  }
+}

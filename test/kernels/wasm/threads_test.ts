@@ -1,0 +1,69 @@
+import {expect} from 'chai';
+import {backends} from '../../support/backends';
+import {runProgram} from '../../support/programs';
+import type {ThreadsRun} from './threads_program';
+
+if (backends.includes('wasm')) {
+  describe('threads on wasm', function () {
+    this.timeout(120_000);
+
+    async function run(
+      task: string,
+      threads: number,
+    ): Promise<ThreadsRun & {stderr: string; code: number | null}> {
+      const env = {OWLORE_THREADS: String(threads)};
+      const {stdout, stderr, code} = await runProgram('test/kernels/wasm/threads_program', [task], {
+        env,
+      });
+      if (stdout === '') throw new Error(`ended with ${code}: ${stderr}`);
+      return {...(JSON.parse(stdout) as ThreadsRun), stderr, code};
+    }
+
+    it('compute the same bits, however many there are', async () => {
+      const one = await run('all', 1);
+      expect(one).to.include({threads: 1, helped: 0, stderr: '', code: 0});
+      for (const threads of [2, 3, 8]) {
+        const {results, helped, ...rest} = await run('all', threads);
+        expect(rest).to.deep.equal({threads, stderr: '', code: 0});
+        // trainings of thousands of calls, of which workers get a good part
+        expect(helped).to.be.greaterThan(1000);
+        expect(results).to.deep.equal({...one.results, heap: 'SharedArrayBuffer'});
+      }
+    });
+
+    it('leave WebAssembly as it was, once the backend is there', async () => {
+      const {results} = await run('full', 2);
+      expect(results).to.include({heap: 'SharedArrayBuffer', instantiate: 'true'});
+    });
+
+    it('go on alone, and say so, where a worker was killed', async () => {
+      const {threads, stderr, code} = await run('a worker that is killed', 3);
+      expect([threads, code]).to.deep.equal([1, 0]);
+      expect(stderr).to.equal(
+        'tfjs-owlore: the wasm kernels go on with one thread, because a worker has ended: exit code 1\n',
+      );
+    });
+
+    it('throw where a function traps, and go on as before', async () => {
+      const [{results: right}, {results, threads}] = await Promise.all([
+        run('full', 1),
+        run('a function that traps', 2),
+      ]);
+      expect(threads).to.equal(2);
+      expect(results['a function that traps']).to.match(/^memory access out of bounds|has failed/);
+      expect(results['a function that traps']).to.match(new RegExp(`; ${right['full']}$`));
+    });
+
+    for (const task of ['another backend', 'memory that grows', 'two trainings side by side']) {
+      it(`compute the same with ${task}`, async () => {
+        const [one, three] = await Promise.all([run(task, 1), run(task, 3)]);
+        expect(three.results[task]).to.equal(one.results[task]);
+        expect([three.stderr, three.code]).to.deep.equal(['', 0]);
+      });
+    }
+
+    it('do not hold a process that ends in a step', async () => {
+      expect((await run('process.exit in a step', 3)).code).to.equal(7);
+    });
+  });
+}
