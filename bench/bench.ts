@@ -5,6 +5,9 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {basename} from 'node:path';
 
+// beside PyTorch and jax-js with one thread, but where a benchmark says otherwise
+process.env['OWLORE_THREADS'] ??= '1';
+
 const folder = new URL('commands/', import.meta.url);
 const names = readdirSync(folder)
   .map((file) => basename(file, '.ts'))

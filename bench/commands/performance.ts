@@ -26,6 +26,7 @@ import {smolLM2, writeRandomCheckpoint} from '../../tools/random_checkpoint';
 
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
   wasm: () => import('../groups/wasm_steps'),
+  threads: () => import('../groups/thread_steps'),
   loop: () => import('../groups/loop_steps'),
   tensorflow: () => import('../groups/tensorflow_steps'),
   model: () => import('../groups/model_passes'),

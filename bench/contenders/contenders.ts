@@ -17,11 +17,20 @@ const turnDefaults = {warmUp: 2, steps: 1};
 
 export async function tfjs(
   title: string,
-  {relaxedSimd = false, ...options}: TfjsOptions & {relaxedSimd?: boolean},
+  {
+    relaxedSimd = false,
+    threads = 1,
+    ...options
+  }: TfjsOptions & {
+    relaxedSimd?: boolean;
+    /** Those of wasm. */
+    threads?: number;
+  },
   turns: Turns = {},
 ): Promise<ContenderOptions> {
   const flags = relaxedSimd ? [RELAXED_SIMD] : [];
-  return {...(await node(title, flags, 'tfjs_contender.ts', JSON.stringify(options))), ...turns};
+  const contender = await node(title, flags, 'tfjs_contender.ts', JSON.stringify(options));
+  return {...contender, env: {OWLORE_THREADS: String(threads)}, ...turns};
 }
 
 /** What a training outside tfjs must know, to be the same one. */
