@@ -21,12 +21,9 @@ def end_with_parent() -> None:
     """Ends this process when the one that has started it is gone: it may be waiting for other processes then, and would go on doing so."""
     parent = os.getppid()
     launcher = os.environ.get("OWLORE_LAUNCHER")
-    if launcher is not None:
-        try:
-            os.kill(int(launcher), 0)
-        except ProcessLookupError:
-            # before this process has asked for its parent
-            os._exit(1)
+    if launcher is not None and parent != int(launcher):
+        # it was gone before this process has asked for its parent; its number may still be there, of a process that nobody has waited for
+        os._exit(1)
 
     def watch() -> None:
         while os.getppid() == parent:
