@@ -65,6 +65,20 @@ describe('python/launch.py', function () {
     });
   });
 
+  it('has a process end that another one has taken on before it asked for its parent', () => {
+    const program =
+      "import sys; sys.path.insert(0, 'python'); from owlore.events import end_with_parent; end_with_parent(); print('goes on')";
+    // a number that is still there, as that of a process that nobody has waited for
+    for (const [launcher, status, stdout] of [
+      [process.pid, 0, 'goes on\n'],
+      [process.ppid, 1, ''],
+    ] as const) {
+      const env = {...process.env, OWLORE_LAUNCHER: String(launcher)};
+      const ended = spawnSync('python3', ['-c', program], {env, encoding: 'utf8'});
+      expect([ended.status, ended.stdout], ended.stderr).to.deep.equal([status, stdout]);
+    }
+  });
+
   it('has its processes end when it is killed itself, and the command with them', async () => {
     const child = await start({});
     const ended = new Promise((resolve) => child.once('exit', resolve));
