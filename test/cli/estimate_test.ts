@@ -98,7 +98,7 @@ describe('tfjs-owlore estimate', function () {
     expect(tight.proposals.map(({options}) => options)).to.deep.equal([
       {embedding: 'frozen', frozenDtype: 'BF16', maxLength: 256},
     ]);
-    for (const {options, needed} of [proposals[0]!, ...tight.proposals]) {
+    for (const {options, needed} of [...proposals, ...tight.proposals]) {
       const flags = flagsOf(options).split(' ');
       const changed = Object.keys(options).map(flagOf);
       const others = given.filter((_, i) => !changed.includes(given[i - (i % 2)]!));
