@@ -10,7 +10,7 @@ import {fileURLToPath} from 'node:url';
 import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';
 import {estimates} from './chromium/estimates';
-import {bundlePage, runPage, scriptPage} from './chromium/run_page';
+import {bundlePage, runPage, scriptPage} from '../tools/run_page';
 import type {PageReport, ThreadsReport} from './chromium/page';
 
 /** The largest relative difference of a loss: float32 sums are added in another order, over all steps. */

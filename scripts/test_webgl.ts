@@ -9,7 +9,7 @@ import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {fileURLToPath} from 'node:url';
 import type {Plugin} from 'esbuild';
-import {bundlePage, runPage, scriptPage} from './chromium/run_page';
+import {bundlePage, runPage, scriptPage} from '../tools/run_page';
 import type {Progress, SuiteReport} from './chromium/suite';
 
 /** A file that a test in the page wants written. */

@@ -4,7 +4,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {build} from 'esbuild';
-import {bundlePage, runPage, scriptPage, type Page} from '../chromium/run_page';
+import {bundlePage, runPage, scriptPage, type Page} from '../../tools/run_page';
 import type {ExampleReport} from '../chromium/watch_example';
 
 const watch = await bundlePage(

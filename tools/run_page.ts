@@ -1,6 +1,6 @@
 /**
  * Opens a page in headless chromium and waits for what it reports. A script of the page posts its result as JSON to
- * `/report`, or a message to `/error`; `/progress` takes any number of messages before. {@link bundlePage} makes the script.
+ * `/report`, or a message to `/error`; `/progress` takes any number of messages before, and may answer. {@link bundlePage} makes the script.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
@@ -26,8 +26,8 @@ export interface Page {
   isolated?: boolean;
   /** Most milliseconds until the page reports. Default 180 000. */
   timeout?: number;
-  /** Called with each JSON value that the page posts to `/progress`. */
-  onProgress?: (message: unknown) => void;
+  /** Called with each JSON value that the page posts to `/progress`; what it returns, or resolves to, is the answer. */
+  onProgress?: (message: unknown) => unknown;
 }
 
 const contentTypes: Readonly<Record<string, string>> = {
@@ -153,10 +153,10 @@ async function answer(
   const {pathname} = new URL(request.url!, 'http://localhost');
   if (request.method === 'POST') {
     const message = JSON.parse(await text(request)) as unknown;
-    reply('text/plain', '');
+    const answer = pathname === '/progress' ? await onProgress?.(message) : undefined;
+    reply('application/json', JSON.stringify(answer ?? null));
     if (pathname === '/report') return {report: message};
     if (pathname === '/error') throw new Error(`in the page: ${String(message)}`);
-    onProgress?.(message);
     return undefined;
   }
   if (pathname === '/') {
