@@ -32,6 +32,11 @@ const sources = {
     ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore', 'main'],
   ],
   entries: ['lora', 'llama', 'main', 'preload'],
+  // a program over all of it, for pages
+  worker: [
+    ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore'],
+    ...['checkpoint', 'main', 'memory'],
+  ],
   cli: [
     ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore'],
     ...['checkpoint', 'main', 'memory', 'preload'],
@@ -153,9 +158,9 @@ export default {
     },
     {
       name: "a backend's inside",
-      comment: 'is known to kernels/ alone; cli/ registers backends',
+      comment: 'is known to kernels/ alone; cli/ and worker/ register backends',
       severity: 'error',
-      from: {path: '^src/', pathNot: '^src/(kernels|cli|tfjs)/'},
+      from: {path: '^src/', pathNot: '^src/(kernels|cli|tfjs)/|^src/worker/backend[.]ts$'},
       to: {path: '@tensorflow/tfjs-(backend|node)'},
     },
     {

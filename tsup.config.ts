@@ -9,6 +9,7 @@ const library = {
   'llama/index': 'src/llama/index.ts',
   'lora/index': 'src/lora/index.ts',
   'estimate/index': 'src/memory/estimate/index.ts',
+  'worker/index': 'src/worker/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',
   'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
   'kernels/wasm/index': 'src/kernels/wasm/index.ts',
@@ -56,7 +57,12 @@ export default defineConfig([
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {
-    entry: {...library, node: 'src/entries/node.ts', 'llama/node': 'src/entries/llama_node.ts'},
+    entry: {
+      ...library,
+      node: 'src/entries/node.ts',
+      'llama/node': 'src/entries/llama_node.ts',
+      'worker/training_worker': 'src/worker/training_worker.ts',
+    },
     format: 'esm',
     target: 'es2022',
     dts: {

@@ -4,9 +4,6 @@ import type {TextBatch} from '../llama/index';
 import type {CommandConsole} from './console';
 import {nextTurn} from './progress';
 
-/** Batches that scores are computed on by default. */
-export const CALIBRATION_BATCHES = 8;
-
 /** At most `count` batches, with a progress bar. The consumer disposes of the tensors. */
 export async function* watchedCalibration(
   dataset: AsyncIterable<TextBatch>,

@@ -1,8 +1,7 @@
 import type {SamplingOptions} from '../llama/generation/token_probabilities';
 import {generate, PromptCache, type ChatMessage} from '../llama/index';
 import type {Loaded} from './model_options';
-import {endTokens} from './sampling_options';
-import {TextStream} from './text_stream';
+import {endTokens, TextStream} from '../llama/generation/text_stream';
 
 export interface ConversationOptions {
   /** How tokens are chosen. */

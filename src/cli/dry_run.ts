@@ -26,7 +26,8 @@ import {nextTurn} from './progress';
 import {noteData} from './read_examples';
 import type {BackendName} from './register_backend';
 import {bar, newTable, printValues} from './table';
-import {isHeldOut, noteSameData, stepsOf, tenthOf} from './training_data';
+import {noteSameData} from './training_data';
+import {isHeldOut, stepsOf, tenthOf} from '../training_defaults';
 import {asUsage} from './usage_error';
 import {counted} from './words';
 

@@ -17,7 +17,6 @@ import {
   checkTogether,
   configOf,
   finetuneOptions,
-  learningRates,
   meaningless,
   scoreNames,
   type FinetuneSettings,
@@ -48,7 +47,8 @@ import {checkInputsOutside} from './run_inputs';
 import {checkSameData, newestCheckpoint} from './run_data';
 import {checkSameOptions, checkSameSteps} from './same_options';
 import {saveInOwnType, type SavedModel} from './saved_dtype';
-import {prepareData, tenthOf, type TrainingData} from './training_data';
+import {prepareData, type TrainingData} from './training_data';
+import {learningRates, tenthOf} from '../training_defaults';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({

@@ -13,11 +13,11 @@ import {
 import {display} from '../common/options';
 import {basisNames, owloreOptions} from '../owlore/optimizer/options';
 import {updateRules} from '../owlore/optimizer/rules';
-import {cosineDecay, linearDecay, type Schedule} from '../owlore/optimizer/schedule';
 import {paperInterval} from '../owlore/sampling/periods';
 import {samplers, type SamplerName} from '../owlore/sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../owlore/scores/score_kinds';
 import {frozenDtypes} from '../llama/files/load_llama';
+import {learningRates, schedules} from '../training_defaults';
 import {isAdapterFolder} from './adapter';
 import {dataOptions, tau} from './data_options';
 import {embeddingModes, type EmbeddingMode} from '../memory/estimate/embedding_mode';
@@ -44,12 +44,6 @@ import {
 } from './options';
 import {UsageError} from './usage_error';
 
-/** How the learning rate goes on after the warm-up. */
-export const schedules = {
-  linear: linearDecay,
-  cosine: cosineDecay,
-  constant: (learningRate: number) => learningRate,
-} satisfies Record<string, (learningRate: number, steps: number) => number | Schedule>;
 const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
 
 /** What may train the model. */
@@ -62,20 +56,6 @@ const positive = {exclusiveMin: 0};
 /** What `--scores` may name; anything else is the path of a file of scores. */
 export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
 
-/**
- * The learning rate of each method by default: one step of the grid 1, 2, 5 below the one at which SmolLM2 learnt most in the comparison of
- * docs/method.md. LISA-D, for which none was looked for, has LISA's.
- */
-export const learningRates: Readonly<Record<PaperMethodName, number>> = {
-  owlore: 5e-4,
-  'owlore-full': 2e-4,
-  lisa: 2e-4,
-  'lisa-d': 2e-4,
-  galore: 1e-4,
-  badam: 1e-3,
-  lora: 2e-3,
-  full: 5e-5,
-};
 const rates = Object.entries(learningRates)
   .map((each) => each.join(' '))
   .join(', ');

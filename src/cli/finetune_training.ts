@@ -1,5 +1,6 @@
 /** The training of `tfjs-owlore finetune`: from a plan to a trained model, with a log, checkpoints, and a way to stop and go on. */
 import {perplexity, type TextBatch} from '../llama/index';
+import {endTokens} from '../llama/generation/text_stream';
 import type {MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import type {Context} from './command';
@@ -12,7 +13,6 @@ import {StoppedError} from './interruption';
 import type {LoadedModel} from './model_options';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
-import {endTokens} from './sampling_options';
 import {methodOf, type Plan} from './run_method';
 import {lastingOptions} from './same_options';
 import {openTensorBoard, type EventWriter} from './tensorboard';

@@ -16,8 +16,8 @@ import {
 } from './model_options';
 import {checkOutputFile} from './output_file';
 import {readPrompts, type PromptLine} from './prompts_file';
-import {chosenSampling, describeSpeed, endTokens, unusedSampling} from './sampling_options';
-import {TextStream} from './text_stream';
+import {chosenSampling, describeSpeed, unusedSampling} from './sampling_options';
+import {endTokens, TextStream} from '../llama/generation/text_stream';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
 import {counted} from './words';

@@ -7,8 +7,8 @@ import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
 import {openOutputFile, unwritable, type OutputFile} from './output_file';
 import type {PromptLine} from './prompts_file';
-import {describeSpeed, endTokens} from './sampling_options';
-import {TextStream} from './text_stream';
+import {describeSpeed} from './sampling_options';
+import {endTokens, TextStream} from '../llama/generation/text_stream';
 
 /**
  * The tokens of each line of a file.

@@ -3,7 +3,7 @@ import {generateBatch, type LlamaConfig} from '../llama/index';
 import type {ExamplePrompt} from '../llama/text/example_prompt';
 import type {Context} from './command';
 import type {Loaded} from './model_options';
-import {TextStream} from './text_stream';
+import {TextStream} from '../llama/generation/text_stream';
 import {messageOf} from './usage_error';
 
 /** A prompt and what the model goes on with. */

@@ -8,14 +8,14 @@ import {
   type PaperMethodOptions,
 } from '../methods';
 import type {OwLoreOptions} from '../owlore/optimizer/options';
-import {warmup, type LearningRate} from '../owlore/optimizer/schedule';
 import type {BlockSampling} from './block_sampling';
 import {trainEmbedding} from '../memory/estimate/embedding_mode';
 import type {FoundAdapter} from './adapter';
 import {rateGroups} from './embedding_mode';
-import {schedules, type FinetuneSettings} from './finetune_options';
+import type {FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';
+import {rateOf} from '../training_defaults';
 import {updateRules} from '../owlore/optimizer/rules';
 
 /** All that a run needs to begin. */
@@ -44,7 +44,7 @@ export function methodOf(
   const {gradientCheckpointing, nonFinite, accumulate} = settings;
   const {lora: isLora = false}: MethodParts = paperMethods[method];
   const options: PaperMethodOptions = {
-    learningRate: learningRateOf(settings, data.steps),
+    learningRate: rateOf({...settings, learningRate: settings.learningRate!}, data.steps),
     ...updateOf(settings),
     ...{rank, refreshInterval, weightDecay, clipNorm, gradientCheckpointing},
     ...{nonFinite, accumulate},
@@ -57,14 +57,6 @@ export function methodOf(
   const made = paperMethod(method, model, options);
   if (adapter) made.lora!.assign(adapter.called, adapter.tensors, adapter.options);
   return made;
-}
-
-function learningRateOf(
-  {learningRate, schedule, warmup: rise}: FinetuneSettings,
-  steps: number,
-): LearningRate {
-  const then = schedules[schedule](learningRate!, steps - rise);
-  return rise > 0 ? warmup(rise, then) : then;
 }
 
 /** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */

@@ -9,7 +9,6 @@ import {
 import type {SamplingOptions} from '../llama/generation/token_probabilities';
 import {pick} from '../llama/pick';
 import type {Context} from './command';
-import type {Loaded} from './model_options';
 import {flagOf, libraryOption, number, refuseMeaningless, texts, type SettingsOf} from './options';
 
 /** What stands for an option that is not given is known when the model is. */
@@ -80,12 +79,6 @@ export function chosenSampling(
   const flags = told.map((name) => `${flagOf(name)} ${chosen[name]}`).join(' ');
   if (flags !== '') console.note(`by the model's own generation_config.json: ${flags}`);
   return chosen;
-}
-
-/** The tokens after which a model has no more to say, as its files have it. */
-export function endTokens({tokenizer, config, generationConfig}: Loaded): number[] {
-  const ids = [tokenizer.eosTokenId ?? -1, ...generationConfig.stop];
-  return [...new Set(ids)].filter((id) => id >= 0 && id < config.vocabSize);
 }
 
 /** `42 tokens in 6.1 s (6.89 a second)`. */

@@ -11,7 +11,8 @@ import {
 } from '../owlore/scores/outlier';
 import {blockScores, scoreKinds, scoreNames, type ScoreKind} from '../owlore/scores/score_kinds';
 import type {BlockScores} from '../owlore/scores/scores';
-import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
+import {CALIBRATION_BATCHES} from '../training_defaults';
+import {watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
 import {loadModelAlone, locate, modelOptions, openModel} from './model_options';

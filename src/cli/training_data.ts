@@ -15,6 +15,7 @@ import {noteData, readExamples} from './read_examples';
 import type {RunData} from './run_data';
 import {asUsage, UsageError} from './usage_error';
 import {counted} from './words';
+import {isHeldOut, stepsOf} from '../training_defaults';
 
 /** The data of a run. */
 export interface TrainingData {
@@ -112,22 +113,6 @@ export async function prepareData(
   return all;
 }
 
-/** The steps of a run with so many batches in a pass. */
-export function stepsOf(
-  {steps, epochs, accumulate}: Pick<FinetuneSettings, 'steps' | 'epochs' | 'accumulate'>,
-  batches: number,
-): number {
-  return steps ?? Math.max(1, Math.round((epochs * batches) / accumulate));
-}
-
-/** Whether the example at `index` of the data is held out: of a part that is spread evenly over them and begins with the first. */
-export function isHeldOut(
-  {validation, validationSplit: part}: Pick<FinetuneSettings, 'validation' | 'validationSplit'>,
-  index: number,
-): boolean {
-  return validation === undefined && Math.ceil((index + 1) * part) > Math.ceil(index * part);
-}
-
 /** Notes it if what is held out is what is trained on. */
 export function noteSameData(
   {data, validation}: Pick<FinetuneSettings, 'data' | 'validation'>,
@@ -139,9 +124,4 @@ export function noteSameData(
   console.note(
     `${validation!} has the same examples as ${data}: the held-out loss will be that of examples that were trained on`,
   );
-}
-
-/** Steps from one checkpoint, or held-out loss, to the next by default. */
-export function tenthOf(steps: number): number {
-  return Math.max(1, Math.ceil(steps / 10));
 }

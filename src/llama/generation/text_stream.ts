@@ -1,5 +1,7 @@
 /** Turns tokens into text one by one: text is returned as soon as no later token can change it. */
-import type {Tokenizer} from '../llama/index';
+import type {LlamaConfig} from '../config';
+import type {GenerationConfig} from '../files/generation_config';
+import type {Tokenizer} from '../text/tokenizer';
 
 /** Tokens of the prompt that are decoded before the text, because a tokenizer may remove a space from the first token. */
 const CONTEXT = 6;
@@ -82,4 +84,18 @@ export class TextStream {
     }
     return 0;
   }
+}
+
+/** The tokens after which a model has no more to say, as its files have it. */
+export function endTokens({
+  tokenizer,
+  config,
+  generationConfig,
+}: {
+  tokenizer: Tokenizer;
+  config: Pick<Required<LlamaConfig>, 'vocabSize'>;
+  generationConfig: GenerationConfig;
+}): number[] {
+  const ids = [tokenizer.eosTokenId ?? -1, ...generationConfig.stop];
+  return [...new Set(ids)].filter((id) => id >= 0 && id < config.vocabSize);
 }

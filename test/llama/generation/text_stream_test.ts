@@ -1,7 +1,7 @@
 import {expect} from 'chai';
-import {TextStream} from '../../src/cli/text_stream';
-import {loadTokenizer, type Tokenizer} from '../../src/llama';
-import {TOKENIZER_NAMES, tokenizerFolder} from '../llama/text/tokenizers';
+import {TextStream} from '../../../src/llama/generation/text_stream';
+import {loadTokenizer, type Tokenizer} from '../../../src/llama';
+import {TOKENIZER_NAMES, tokenizerFolder} from '../text/tokenizers';
 
 /** The pieces in which a text comes, a token each, with what the end brings. */
 function pieces(

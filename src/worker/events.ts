@@ -1,0 +1,177 @@
+/** What a worker says of a training. */
+import type {FineTuneOptions, WorkerBackend} from './options';
+
+/** What a worker is at. */
+export interface StatusEvent {
+  phase: 'backend' | 'model' | 'data' | 'scores' | 'training' | 'saving';
+  /** In words. */
+  text: string;
+  /** How much of `total` is done: bytes of a model, examples, batches, steps. */
+  done?: number;
+  total?: number;
+}
+
+/** A block of the model, and how it is drawn. */
+export interface BlockInfo {
+  name: string;
+  /** What it is drawn by; null where the method needs no scores. */
+  score: number | null;
+  /** With which it is on in a period; 1 where all blocks train. */
+  probability: number;
+}
+
+/** Bytes that a training is estimated to take, by `estimateMemory`. */
+export interface EstimatedMemory {
+  total: number;
+  parts: {weights: number; gradients: number; state: number; activations: number};
+}
+
+/** A training that is about to begin, or to go on. */
+export interface RunInfo {
+  /** Its name in the browser's storage; null: nothing is kept. */
+  run: string | null;
+  backend: WorkerBackend;
+  /** On which wasm computes; 1 on other backends. */
+  threads: number;
+  /** Numbers in the model. */
+  parameters: number;
+  blocks: BlockInfo[];
+  steps: number;
+  /** Positions in the batches of a step, at most. */
+  tokensPerStep: number;
+  /** Examples that are trained on. */
+  examples: number;
+  heldOutExamples: number;
+  estimate: EstimatedMemory;
+  /** The most bytes of tensors that this tab has room for; null where nobody knows. */
+  limit: number | null;
+  /** What tfjs takes to fine-tune all weights by its own Adam, with tfjs's own gradients: an estimate. */
+  plainBytes: number;
+  /** The step from which it goes on; 0 at the beginning. */
+  step: number;
+  /** What was said of the steps until then, to be drawn again. */
+  history: HistoryEntry[];
+}
+
+/** A step of the optimizer that is made. */
+export interface StepEvent {
+  /** 1, 2, … */
+  step: number;
+  /** Mean over its batches. */
+  loss: number;
+  learningRate: number;
+  /** Which blocks trained, by their places in {@link RunInfo.blocks}. */
+  blocks: number[];
+  seconds: number;
+  /** Positions in its batches. */
+  tokens: number;
+  /** Bytes of tensors after it, and what the step had at its peak beyond these. */
+  memory: {weights: number; state: number; activations: number};
+  /** The most bytes of tensors at once. */
+  peakBytes: number;
+}
+
+/** The loss on held-out examples after a step; 0: before the first. */
+export interface HeldOutEvent {
+  step: number;
+  loss: number;
+}
+
+/** What the model goes on with after a prompt. */
+export interface SampleTextEvent {
+  step: number;
+  prompt: string;
+  text: string;
+}
+
+/** Other blocks are on, from a step on. */
+export interface PeriodEvent {
+  /** Its first step. */
+  step: number;
+  /** By their places in {@link RunInfo.blocks}. */
+  blocks: number[];
+  /** In words. */
+  why: string;
+}
+
+/** The learning rate was set. */
+export interface RateEvent {
+  /** Its first step. */
+  step: number;
+  learningRate: number;
+}
+
+/** What a checkpoint keeps of what was said. */
+export type HistoryEntry =
+  | {event: 'step'; data: StepEvent}
+  | {event: 'heldOut'; data: HeldOutEvent}
+  | {event: 'sample'; data: SampleTextEvent}
+  | {event: 'period'; data: PeriodEvent}
+  | {event: 'rate'; data: RateEvent};
+
+/** How a training ended. */
+export interface Outcome {
+  /** Steps that are made. */
+  step: number;
+  /** Steps of the whole run. */
+  steps: number;
+  /** Of the last step; NaN if there was none. */
+  loss: number;
+  /** The last held-out loss; null if there was none. */
+  heldOut: number | null;
+  /** That its steps took. */
+  seconds: number;
+  /** Whether it was stopped before its end. */
+  stopped: boolean;
+}
+
+/** Events of a {@link FineTuning}, each with what its listeners get. */
+export interface FineTuningEvents {
+  status: StatusEvent;
+  ready: RunInfo;
+  step: StepEvent;
+  heldOut: HeldOutEvent;
+  sample: SampleTextEvent;
+  period: PeriodEvent;
+  /** A checkpoint is in the browser's storage. */
+  checkpoint: {step: number; bytes: number};
+  paused: {step: number};
+  resumed: {step: number};
+  rate: RateEvent;
+  /** What this library or tfjs warns of. */
+  warning: {text: string};
+  done: Outcome;
+}
+
+/** What {@link inspectInWorker} finds, before any weight is read. */
+export interface Inspection {
+  config: {
+    /** Numbers in the model. */
+    parameters: number;
+    blocks: number;
+    /** The hidden size. */
+    width: number;
+    vocabulary: number;
+    /** The longest row that it takes. */
+    maxLength: number;
+    architecture: string;
+  };
+  estimate: EstimatedMemory;
+  /** As in {@link RunInfo}. */
+  plainBytes: number;
+  /** As in {@link RunInfo}. */
+  limit: number | null;
+  /** The smallest change of options with which it fits, where it does not as it is; null if it fits, or nothing would help. */
+  nearest: Partial<FineTuneOptions> | null;
+  data: {
+    examples: number;
+    /** Of all examples that can be used. */
+    tokens: number;
+    /** What is wrong with some of them, in words, the worst first. */
+    problems: string[];
+    /** The first examples, in pieces of text that the loss counts or does not count. */
+    preview: Array<Array<{text: string; isLearnt: boolean}>>;
+  };
+  backend: WorkerBackend;
+  threads: number;
+}

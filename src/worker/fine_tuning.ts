@@ -1,0 +1,130 @@
+import {EventEmitter} from 'eventemitter3';
+import type {FineTuningEvents, Outcome, RunInfo} from './events';
+import {FineTuningError} from './errors';
+import {Link, type WorkerLike} from './link';
+import type {Calls} from './messages';
+import type {SaveForm, WorkerChatMessage, WorkerChatOptions} from './options';
+
+type Listener<Name extends keyof FineTuningEvents> = (data: FineTuningEvents[Name]) => void;
+
+/**
+ * A training in a Web Worker, of {@link fineTuneInWorker} or {@link resumeInWorker}: what happens comes as events, and between two steps
+ * it does what it is asked for. The worker is the page's until {@link FineTuning.dispose}.
+ */
+export class FineTuning {
+  /** Resolves when the first step is about to begin; rejects if it never will. */
+  readonly ready: Promise<RunInfo>;
+  /**
+   * Resolves when the last step is made, or the training was stopped; the worker stays, to chat and to save. Rejects with a
+   * {@link FineTuningError}: what is in the browser's storage by then stays there.
+   */
+  readonly finished: Promise<Outcome>;
+
+  private readonly events = new EventEmitter();
+  private readonly link: Link;
+
+  /** @internal */
+  constructor(
+    worker: WorkerLike,
+    ...[call, args]:
+      ['start', Parameters<Calls['start']>] | ['resumeRun', Parameters<Calls['resumeRun']>]
+  ) {
+    this.link = new Link(worker, ({event, data}) => this.events.emit(event, data));
+    this.finished = this.link.call(call, args);
+    this.ready = new Promise((resolve, reject) => {
+      this.events.once('ready', resolve);
+      this.finished.then(
+        () => reject(new FineTuningError('failed', 'the training ended before its first step')),
+        reject,
+      );
+    });
+    // the same error is that of `finished`
+    this.ready.catch(() => undefined);
+  }
+
+  /** Calls a listener with each event of a name, see {@link FineTuningEvents}. */
+  on<Name extends keyof FineTuningEvents>(event: Name, listener: Listener<Name>): this {
+    this.events.on(event, listener);
+    return this;
+  }
+
+  /** Calls a listener no more. */
+  off<Name extends keyof FineTuningEvents>(event: Name, listener: Listener<Name>): this {
+    this.events.off(event, listener);
+    return this;
+  }
+
+  /**
+   * Waits after the current step, with a checkpoint in the browser's storage. Resolves when it waits, or when the training has ended.
+   *
+   * @throws FineTuningError if the checkpoint cannot be written; the training waits all the same.
+   */
+  pause(): Promise<void> {
+    return this.link.call('pause', []);
+  }
+
+  /** Goes on after {@link FineTuning.pause}. */
+  resume(): void {
+    void this.link.call('resume', []).catch(() => undefined);
+  }
+
+  /**
+   * Ends the training after the current step, with a checkpoint in the browser's storage, from which {@link resumeInWorker} goes on.
+   *
+   * @returns the same as `finished`.
+   */
+  stop(): Promise<Outcome> {
+    return this.link.call('stop', []);
+  }
+
+  /**
+   * Sets the learning rate from the next step on: it stays at that, and a checkpoint keeps it.
+   *
+   * @throws FineTuningError unless it is a finite number ≥ 0.
+   */
+  setLearningRate(rate: number): void {
+    if (!(Number.isFinite(rate) && rate >= 0))
+      throw new FineTuningError(
+        'bad-option',
+        `FineTuning: a learning rate must be a number >= 0; got ${rate}`,
+      );
+    void this.link.call('setLearningRate', [rate]).catch(() => undefined);
+  }
+
+  /**
+   * Has the model answer, between two steps while it trains. `of: 'before'` loads the model as it was a second time, and keeps it.
+   *
+   * @param messages A chat, or what its user says; for a model without a chat template a text, which it goes on with.
+   * @returns the answer, as far as it came if `signal` ended it.
+   * @throws FineTuningError if there is no room for the answer, or for the model before.
+   */
+  chat(
+    messages: readonly WorkerChatMessage[] | string,
+    options: WorkerChatOptions = {},
+  ): Promise<string> {
+    const {of = 'after', maxTokens, temperature, seed, onText, signal} = options;
+    return this.link.call(
+      'chat',
+      [typeof messages === 'string' ? messages : [...messages], {of, maxTokens, temperature, seed}],
+      {...(onText && {onText}), ...(signal && {signal})},
+    );
+  }
+
+  /**
+   * Saves the model as it is, between two steps while it trains: through the browser's storage, of which the files are views, so that it
+   * is in memory no second time; with `run: null` in memory.
+   *
+   * @param form A folder as Hugging Face has it, in the number type of the model's own files; one GGUF file; or with `'lora'` its
+   *   adapter, as peft has it.
+   * @returns the files by name. They are good until the next save of the same form, or until the run is deleted.
+   */
+  save(form: SaveForm): Promise<Map<string, Blob>> {
+    return this.link.call('save', [form]);
+  }
+
+  /** Ends the worker, at once. What has not been answered is rejected; what is in the browser's storage stays. */
+  dispose(): void {
+    this.link.close();
+    this.events.removeAllListeners();
+  }
+}

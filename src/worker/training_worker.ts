@@ -1,0 +1,4 @@
+/** The worker that a page starts. */
+import {serve} from './serve';
+
+serve(self);
