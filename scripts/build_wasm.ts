@@ -4,6 +4,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
+import {readNumber, readSections, SECTION} from '../src/kernels/wasm/sections';
 
 /**
  * Compiles src/kernels/wasm/assembly/ for SIMD128 and for relaxed SIMD, and writes both modules, as base64, to the git-ignored
@@ -17,8 +18,6 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const entry = 'src/kernels/wasm/assembly/index.ts';
 const target = join(root, 'src/kernels/wasm/binaries.ts');
 
-/** Sections of a WebAssembly module that are looked at (WebAssembly 2.0, 5.5.2). */
-const section = {import: 2, memory: 5, start: 8, data: 11, dataCount: 12};
 const kindMemory = 2;
 /** Most pages that a memory of 32-bit addresses can have. */
 const maximumMemory = 65536;
@@ -80,11 +79,11 @@ function check(binary: Uint8Array, text: string): void {
   const present = new Set(readSections(binary).map(({id}) => id));
   const unwanted = {
     'a data section would overwrite what tfjs keeps at the same addresses': present.has(
-      section.data,
+      SECTION.data,
     ),
-    'a count of data segments is for a data section': present.has(section.dataCount),
-    'a start function would run before anything was asked for': present.has(section.start),
-    'the memory must be imported': present.has(section.memory),
+    'a count of data segments is for a data section': present.has(SECTION.dataCount),
+    'a start function would run before anything was asked for': present.has(SECTION.start),
+    'the memory must be imported': present.has(SECTION.memory),
     'tfjs must learn of each growth of the memory': text.includes('memory.grow'),
   };
   for (const [reason, isThere] of Object.entries(unwanted)) {
@@ -146,27 +145,9 @@ function interfaceOf(declarations: string): string {
   ].join('\n');
 }
 
-interface Section {
-  id: number;
-  /** Where its contents start. */
-  start: number;
-}
-
-function readSections(binary: Uint8Array): Section[] {
-  const sections: Section[] = [];
-  let position = 8; // after the magic number and the version
-  while (position < binary.length) {
-    const id = binary[position]!;
-    const [size, start] = readNumber(binary, position + 1);
-    sections.push({id, start});
-    position = start + size;
-  }
-  return sections;
-}
-
 /** Where the flags of the limits of the only import, the memory, are. */
 function findMemoryFlags(binary: Uint8Array): number {
-  const imports = readSections(binary).find(({id}) => id === section.import);
+  const imports = readSections(binary).find(({id}) => id === SECTION.import);
   if (!imports) throw new Error('The module imports nothing');
   const [count, first] = readNumber(binary, imports.start);
   if (count !== 1) throw new Error('The module must import the memory and nothing else');
@@ -177,14 +158,4 @@ function findMemoryFlags(binary: Uint8Array): number {
   }
   if (binary[position] !== kindMemory) throw new Error('The module must import the memory');
   return position + 1;
-}
-
-/** An unsigned LEB128 number, and where the next thing starts. */
-function readNumber(binary: Uint8Array, position: number): [value: number, next: number] {
-  let value = 0;
-  for (let shift = 0; ; shift += 7) {
-    const byte = binary[position++]!;
-    value += (byte & 127) * 2 ** shift;
-    if (byte < 128) return [value, position];
-  }
 }

@@ -4,32 +4,44 @@
  *   npx tsx scripts/soak.ts training [backend] [steps] [model]  20000 steps; layers are sampled, bases refreshed, checkpoints saved and resumed
  *   npx tsx scripts/soak.ts adam [backend] [steps] [model]      the same models and data by tfjs's own optimizer, for comparison
  *   npx tsx scripts/soak.ts signals [backend] [seconds]         300 seconds; every kernel of wasm or tensorflow while signals are handled
+ *   npx tsx scripts/soak.ts threads wasm [seconds]              3600 seconds; wasm's threads on random models, while the heap grows
  *
  * Models are `llama` and `convolution`; without a name each of them is trained, in a process of its own. The first tenth of the steps is a
  * warm-up, in which code is compiled and pools of memory grow. From then on tensors, their bytes and data of the backend must be
  * the same after each 100th step, and resident memory may grow by 5 % until the end. docs/measurements.md has results.
+ *
+ * `threads` has three processes make the same steps, one of them on one thread. They must get the same bits, on processors that are busy with each
+ * other.
  */
-import {spawn} from 'node:child_process';
+import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {createInterface} from 'node:readline';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {differences, residentGrowth, residentMemory, type Sample} from '../test/soak/samples';
+import type {ThreadsSample} from '../test/soak/threads';
 
 /** What can be run, and for how long by default. */
-const parts = {training: 20_000, adam: 20_000, signals: 300} as const;
+const parts = {training: 20_000, adam: 20_000, signals: 300, threads: 3600} as const;
 const backends = ['cpu', 'wasm', 'tensorflow', 'webgpu'];
 
 const models = ['llama', 'convolution'];
 
+/** A step of threads that takes longer hangs, in seconds. */
+const HANGS_AFTER = 300;
+
 const [part = 'training', backend = 'wasm', length, model] = process.argv.slice(2);
+const isTimed = part === 'signals' || part === 'threads';
 const isRight =
   Object.hasOwn(parts, part) &&
   backends.includes(backend) &&
-  (model === undefined || (part !== 'signals' && models.includes(model))) &&
-  (length === undefined || (part === 'signals' ? /^\d+$/ : /^[1-9]\d*000$/).test(length));
+  (part !== 'threads' || backend === 'wasm') &&
+  (model === undefined || (!isTimed && models.includes(model))) &&
+  (length === undefined || (isTimed ? /^\d+$/ : /^[1-9]\d*000$/).test(length));
 if (!isRight) {
   process.stderr.write(
     'usage: npx tsx scripts/soak.ts training|adam [backend] [steps] [llama|convolution]   steps: thousands\n' +
-      '       npx tsx scripts/soak.ts signals wasm|tensorflow [seconds]\n',
+      '       npx tsx scripts/soak.ts signals wasm|tensorflow [seconds]\n' +
+      '       npx tsx scripts/soak.ts threads wasm [seconds]\n',
   );
   process.exit(1);
 }
@@ -38,6 +50,8 @@ if (part === 'signals') {
   const child = runProgram('test/kernels/kernels_under_signals.ts', [backend, duration], 'inherit');
   const [code] = (await once(child, 'exit')) as [number | null];
   process.exitCode = code ?? 1;
+} else if (part === 'threads') {
+  await compareThreads(Number(duration));
 } else {
   for (const each of model === undefined ? models : [model]) await train(each, Number(duration));
 }
@@ -73,6 +87,74 @@ async function train(name: string, steps: number): Promise<void> {
   if (problems.length > 0) process.exitCode = 1;
 }
 
+/** Makes the same steps on one thread and on several, and says whether they got the same bits, and what the processes held. */
+async function compareThreads(seconds: number): Promise<void> {
+  const seed = String(Date.now() % 2 ** 31);
+  const counts = [['1'], ['2', '3', '5', '8'], ['3', '8', '2']];
+  const runs = counts.map((each) => {
+    const child = runProgram('test/soak/threads.ts', [seed, ...each], 'pipe', 'pipe');
+    child.stdin!.on('error', () => undefined); // it has ended, which is told by its output
+    const lines = createInterface({input: child.stdout!})[Symbol.asyncIterator]();
+    return {child, lines, name: `threads ${each.join()}`, samples: [] as ThreadsSample[]};
+  });
+  process.stdout.write(`seed ${seed}\n`);
+  const problems: string[] = [];
+  const start = Date.now();
+  let [lastSaid, steps] = [start, 0];
+  for (; problems.length === 0 && Date.now() - start < 1000 * seconds; steps++) {
+    const all = await Promise.all(runs.map(({child, lines}) => nextStep(child, lines)));
+    const [one, ...others] = all.map((sample, i) => {
+      if (typeof sample === 'string') problems.push(`${runs[i]!.name}: ${sample}`);
+      else runs[i]!.samples.push(sample);
+      return typeof sample === 'string' ? undefined : sample;
+    });
+    for (const other of others)
+      if (one && other && one.digest !== other.digest)
+        problems.push(`step ${other.step} has other bits on ${other.threads} threads than on one`);
+    if (Date.now() - lastSaid > 100 * seconds) {
+      lastSaid = Date.now();
+      for (const {name, samples} of runs) process.stdout.write(`${name}:${described(samples.at(-1)!)}\n`); // prettier-ignore
+    }
+  }
+  for (const {child} of runs) child.kill('SIGKILL');
+  for (const {name, samples} of runs) {
+    // a backend's first step: resident memory was taken before it
+    const first = samples.filter(({heap}, i) => i === 0 || heap < samples[i - 1]!.heap);
+    const warm = first.slice(Math.ceil(first.length / 10));
+    const held = warm.length > 1 ? [...differences(samples), ...residentGrowth(warm)] : ['too few backends to compare']; // prettier-ignore
+    problems.push(...held.map((problem) => `${name}: ${problem}`));
+    const helped = first.slice(1).map(({step}) => samples[step - 2]!.helped);
+    if (name !== 'threads 1' && !helped.every((calls) => calls > 0))
+      problems.push(`${name}: a backend's workers have not run`);
+    const {before, after} = residentMemory(warm);
+    const most = Math.max(...samples.map(({heap}) => heap));
+    process.stdout.write(
+      `${name}: ${first.length} backends, heaps of up to ${megabytes(most)} MB, ${helped.reduce((sum, calls) => sum + calls, 0)} calls ` +
+        `by workers; resident memory between backends ${megabytes(before)} MB at first, ${megabytes(after)} MB at the end\n`,
+    );
+  }
+  process.stdout.write(
+    `${steps} steps in ${((Date.now() - start) / 1000).toFixed(0)} s: ${problems.join('; ') || 'the same bits, and nothing has grown'}\n`,
+  );
+  if (problems.length > 0) process.exitCode = 1;
+}
+
+/** Has a process make a step. Returns what it says, or why it says nothing. */
+async function nextStep(
+  child: ChildProcess,
+  lines: AsyncIterator<string>,
+): Promise<ThreadsSample | string> {
+  child.stdin!.write('\n');
+  const next = lines.next();
+  // by the second: processes that were stopped together have not waited
+  for (let seconds = 0; seconds < HANGS_AFTER; seconds++) {
+    const line = await Promise.race([next, sleep(1000, null, {ref: false})]);
+    if (line === null) continue;
+    return line.done ? 'the process has ended' : (JSON.parse(line.value) as ThreadsSample);
+  }
+  return `no step within ${HANGS_AFTER} s`;
+}
+
 function described({step, tensors, bytes, data, rss}: Sample): string {
   return `  step ${step}: ${tensors} tensors of ${bytes} bytes, ${data} data, resident ${megabytes(rss)} MB`;
 }
@@ -85,9 +167,10 @@ function runProgram(
   program: string,
   args: readonly string[],
   stdout: 'inherit' | 'pipe',
+  stdin: 'ignore' | 'pipe' = 'ignore',
 ): ReturnType<typeof spawn> {
   return spawn(process.execPath, ['--expose-gc', '--import', 'tsx', program, ...args], {
-    stdio: ['ignore', stdout, 'inherit'],
+    stdio: [stdin, stdout, 'inherit'],
     env: {...process.env, TF_CPP_MIN_LOG_LEVEL: '2'},
   });
 }

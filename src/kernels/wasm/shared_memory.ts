@@ -2,10 +2,8 @@
  * Has tfjs's wasm backend made over a memory that workers can share. Its binary differs by one bit from one that asks for such a
  * memory, but no option of the backend does that: `WebAssembly.instantiate` is replaced until the backend is there.
  */
+import {readSections, SECTION} from './sections';
 import {canShareMemory, threadCount} from './thread_count';
-
-/** The sections of a WebAssembly module that are looked at (WebAssembly 2.0, 5.5.2). */
-const SECTION = {memory: 5, export: 7};
 
 /** The bit in a memory's flags that says that it is shared (threads proposal). */
 const SHARED = 2;
@@ -120,27 +118,4 @@ function sharing(source: BufferSource | WebAssembly.Module): Uint8Array<ArrayBuf
   if (!OF_TFJS.every((name) => names.includes(name))) return null;
   bytes[memory.start + 1]! |= SHARED; // after the number of memories, which is 1
   return bytes;
-}
-
-interface Section {
-  id: number;
-  start: number;
-  end: number;
-}
-
-function readSections(bytes: Uint8Array): Section[] {
-  const sections: Section[] = [];
-  let position = 8; // after the magic number and the version
-  while (position < bytes.length) {
-    const id = bytes[position++]!;
-    // an unsigned LEB128 number
-    let size = 0;
-    for (let shift = 0, byte = 128; byte & 128; shift += 7) {
-      byte = bytes[position++]!;
-      size += (byte & 127) * 2 ** shift;
-    }
-    sections.push({id, start: position, end: position + size});
-    position += size;
-  }
-  return sections;
 }

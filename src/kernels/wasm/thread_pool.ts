@@ -24,8 +24,17 @@ const MAX_CALLS = 255;
 /** How long the caller spins before it sleeps until workers are done, in milliseconds. */
 const SPIN_MS = 0.05;
 
-/** How long a call of a worker may take, in milliseconds: longer ones are those of a worker that is dead. The longest take a second. */
-const LIMIT_MS = 120_000;
+/**
+ * How long the caller waits at least before it gives up, in milliseconds, and how many times as long as its own calls have taken: a page gets
+ * no sign of a worker that is dead or never comes back. Calls of small models take a second at most.
+ */
+const [LIMIT_MS, LIMIT_TIMES] = [120_000, 30];
+
+/** What the caller sleeps at a time, and the most that counts as waited in one: a process that was stopped has not waited. */
+const SLICE_MS = 100;
+
+/** How long the caller waits before it looks whether workers still run, and from one look to the next, in milliseconds. */
+const LOOK_MS = 500;
 
 /** What a worker in Node may take beside the memory that it shares: it has a page of JavaScript. V8 reserves 128 MB for code by default. */
 const WORKER_LIMITS = {
@@ -38,6 +47,8 @@ const numbers = new Map(names.map((name, i) => [name, i]));
 /** What is common to workers of Node and of a page. */
 interface AnyWorker {
   terminate(): unknown;
+  /** Whether it has ended, also if the caller's event loop has not heard of that; in a page nobody can know. */
+  hasEnded(): boolean;
 }
 
 export class ThreadPool {
@@ -52,11 +63,13 @@ export class ThreadPool {
    *
    * @param own The caller's own instance of the module.
    * @param scratches Memory for the module's instance of each worker.
+   * @param limit See {@link LIMIT_MS}.
    */
   constructor(
     private readonly own: WebAssembly.Exports,
     start: Pick<WorkerStart, 'module' | 'memory'>,
     scratches: readonly number[],
+    private readonly limit = LIMIT_MS,
   ) {
     try {
       scratches.forEach((scratch, i) => {
@@ -116,6 +129,7 @@ export class ThreadPool {
     Atomics.store(words, WORD.next, (this.generation << 16) | (calls.length << 8));
     if (Atomics.load(words, WORD.sleepers) > 0) Atomics.notify(words, WORD.next);
     const failures: Error[] = [];
+    const start = performance.now();
     for (let call = this.claim(); call !== null; call = this.claim()) {
       try {
         this.runHere(call);
@@ -124,7 +138,7 @@ export class ThreadPool {
       }
       Atomics.add(words, WORD.done, 1);
     }
-    this.wait(calls.length);
+    this.wait(calls.length, Math.max(this.limit, LIMIT_TIMES * (performance.now() - start)));
     const failed = Atomics.load(words, WORD.failed);
     if (failures.length > 0) throw failures[0]!;
     if (failed > 0) {
@@ -163,43 +177,56 @@ export class ThreadPool {
     this.calls[at + CALL.result] = f(...given);
   }
 
-  private wait(count: number): void {
+  /** Waits until so many calls are done, for `limit` milliseconds at most. */
+  private wait(count: number, limit: number): void {
     const {words} = this;
-    const start = performance.now();
+    let [waited, look, last] = [0, LOOK_MS, performance.now()];
     for (let done = Atomics.load(words, WORD.done); done < count;) {
-      const waited = performance.now() - start;
-      if (waited > LIMIT_MS) {
-        this.fail('it does not answer');
-        throw new Error(
-          `A thread of the wasm kernels has not answered for ${LIMIT_MS / 1000} s: values may be wrong. ` +
-            'Start the program anew, with the environment variable OWLORE_THREADS=1 if that happens again',
-        );
+      const now = performance.now();
+      waited += Math.min(now - last, SLICE_MS);
+      last = now;
+      if (waited > limit) this.giveUp(`has not answered for ${Math.ceil(limit / 1000)} s`);
+      if (waited > look) {
+        if (this.workers.some((worker) => worker.hasEnded())) this.giveUp('has ended in a call');
+        look += LOOK_MS;
       }
       if (waited > SPIN_MS && canSleep()) {
         Atomics.store(words, WORD.waits, 1);
-        Atomics.wait(words, WORD.done, done, 100);
+        Atomics.wait(words, WORD.done, done, SLICE_MS);
         Atomics.store(words, WORD.waits, 0);
       }
       done = Atomics.load(words, WORD.done);
     }
   }
 
+  private giveUp(what: string): never {
+    this.fail(`it ${what}`);
+    throw new Error(
+      `A thread of the wasm kernels ${what}: values may be wrong. Start the program anew (a page: reload it), from its last ` +
+        'checkpoint; if it happens again, with setThreads(1), or OWLORE_THREADS=1 in the environment',
+    );
+  }
+
   private startWorker(data: WorkerStart): AnyWorker {
     const threads = globalThis.process?.getBuiltinModule?.('node:worker_threads');
     if (threads) {
+      const {port1, port2} = new threads.MessageChannel();
       const worker = new threads.Worker(nodeWorker, {
-        ...{eval: true, workerData: data, env: {}, resourceLimits: WORKER_LIMITS},
+        ...{eval: true, env: {}, resourceLimits: WORKER_LIMITS},
+        ...{workerData: {...data, port: port2}, transferList: [port2]},
       });
       worker.unref();
       worker.on('error', ({message}) => this.fail(message));
       worker.on('exit', (code) => this.fail(`exit code ${code}`));
-      return worker;
+      // false if the other port went with its thread, in Node 20 to 24; its documentation does not say so
+      const isHeard = (): unknown => port1.postMessage(null);
+      return {terminate: () => worker.terminate(), hasEnded: () => isHeard() === false};
     }
     const url = URL.createObjectURL(new Blob([pageWorker], {type: 'text/javascript'}));
     const worker = new Worker(url);
     worker.onerror = ({message}) => this.fail(message);
     worker.postMessage(data);
-    return worker;
+    return {terminate: () => worker.terminate(), hasEnded: () => false};
   }
 
   /** Goes on without workers; says why, once. */

@@ -22,6 +22,7 @@ import {
 import {poolOf} from '../../../src/kernels/wasm/parallel';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';
 import type {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
+import {WORD} from '../../../src/kernels/wasm/thread_worker';
 import {createRandom} from '../../../src/common/random';
 import {loadBackend} from '../../../tools/load_backend';
 
@@ -156,6 +157,18 @@ const tasks: Record<string, () => Promise<unknown>> = {
   },
 };
 
+/** Does what fails, and trains after that. Returns the error, and what was trained. */
+async function failsOnce(what: () => void): Promise<string> {
+  try {
+    tf.tidy(what);
+  } catch (error) {
+    hash = createHash('sha256');
+    await tasks['full']!();
+    return `${(error as Error).message}; ${taken()}`;
+  }
+  return 'it has not failed';
+}
+
 /** What goes wrong. */
 const troubles: Record<string, () => Promise<unknown>> = {
   async 'a worker that is killed'() {
@@ -163,19 +176,35 @@ const troubles: Record<string, () => Promise<unknown>> = {
     const {workers} = pool() as unknown as {workers: Array<{terminate(): Promise<number>}>};
     await workers[0]!.terminate();
     await sleep(50);
+    hash = createHash('sha256');
     await tasks['full']!();
-    return `${pool()!.threads} threads`;
+  },
+  async 'a worker that dies in a call'() {
+    await tasks['full']!();
+    const inside = pool() as unknown as {
+      workers: Array<{terminate(): unknown}>;
+      own: Record<string, (...args: number[]) => number>;
+      words: Int32Array;
+    };
+    const {own, workers, words} = inside;
+    const multiply = (...args: number[]): number => {
+      const areTaken = (word: number): boolean => (word & 255) === ((word >>> 8) & 255);
+      while (!areTaken(Atomics.load(words, WORD.next)));
+      void workers[0]!.terminate();
+      return own['multiply']!(...args);
+    };
+    inside.own = {...own, multiply};
+    return failsOnce(() => {
+      const a = tf.ones<tf.Rank.R2>([4000, 1000]);
+      tf.matMul(a, a, true).dispose();
+    });
   },
   async 'a function that traps'() {
     await tasks['full']!();
     const beyond = 2 ** 31;
-    try {
+    return failsOnce(() => {
       simdModule(tf.backend())!.scale({x: beyond, size: 2 ** 20, factor: 1, y: beyond});
-    } catch (error) {
-      hash = createHash('sha256');
-      await tasks['full']!();
-      return `${(error as Error).message}; ${taken()}`;
-    }
+    });
   },
   async 'two trainings side by side'() {
     const {Worker} = await import('node:worker_threads');
@@ -195,7 +224,11 @@ const troubles: Record<string, () => Promise<unknown>> = {
   async 'another backend'() {
     for (let i = 0; i < 3; i++) {
       await tasks['full']!();
+      const {workers} = (pool() ?? {workers: []}) as unknown as {
+        workers: Array<{terminate(): Promise<number>}>;
+      };
       tf.removeBackend('wasm');
+      for (const worker of workers) await worker.terminate(); // until it has ended
       const {factory, priority} = stock;
       tf.registerBackend('wasm', factory, priority);
       await tf.setBackend('wasm');

@@ -37,11 +37,28 @@ if (backends.includes('wasm')) {
     });
 
     it('go on alone, and say so, where a worker was killed', async () => {
-      const {threads, stderr, code} = await run('a worker that is killed', 3);
-      expect([threads, code]).to.deep.equal([1, 0]);
+      const task = 'a worker that is killed';
+      const [{results: right}, {results, threads, stderr, code}] = await Promise.all([
+        run('full', 1),
+        run(task, 3),
+      ]);
+      expect([threads, code, results[task]]).to.deep.equal([1, 0, right['full']]);
       expect(stderr).to.equal(
         'tfjs-owlore: the wasm kernels go on with one thread, because a worker has ended: exit code 1\n',
       );
+    });
+
+    it('throw where a worker dies in a call, and go on with one', async () => {
+      const [{results: right}, {results, threads, stderr, code}] = await Promise.all([
+        run('full', 1),
+        run('a worker that dies in a call', 2),
+      ]);
+      expect([threads, code]).to.deep.equal([1, 0]);
+      expect(results['a worker that dies in a call']).to.match(
+        /has ended in a call: values may be/,
+      );
+      expect(results['a worker that dies in a call']).to.match(new RegExp(`; ${right['full']}$`));
+      expect(stderr).to.match(/one thread, because a worker has ended: it has ended in a call\n$/);
     });
 
     it('throw where a function traps, and go on as before', async () => {

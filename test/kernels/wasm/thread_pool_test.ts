@@ -1,0 +1,163 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Worker} from 'node:worker_threads';
+import {expect} from 'chai';
+import {ThreadPool, type ModuleCall} from '../../../src/kernels/wasm/thread_pool';
+import {expectWarning} from '../../support/warnings';
+
+/**
+ * A module in the place of the kernels', whose `scale(x, size, factor, y)` stores 1 at `x`, traps if `size` is 0, waits until the number at `y` is
+ * not 0, and stores 2 at `x`.
+ */
+// prettier-ignore
+const bytes = Uint8Array.of(
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+  1, 12, 2, 0x60, 1, 0x7f, 0, 0x60, 4, 0x7f, 0x7f, 0x7d, 0x7f, 0, // the types of initialize and scale
+  2, 18, 1, 3, 0x65, 0x6e, 0x76, 6, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 2, 3, 1, 0x80, 0x80, 4, // env.memory, shared
+  3, 3, 2, 0, 1,
+  7, 22, 2, 10, ...Buffer.from('initialize'), 0, 0, 5, ...Buffer.from('scale'), 0, 1,
+  10, 42, 2, 2, 0, 0x0b, // initialize does nothing
+  37, 0,
+  0x20, 0, 0x41, 1, 0xfe, 0x17, 2, 0, // i32.atomic.store
+  0x20, 1, 0x45, 0x04, 0x40, 0, 0x0b, // if (size == 0) unreachable
+  0x03, 0x40, 0x20, 3, 0xfe, 0x10, 2, 0, 0x45, 0x0d, 0, 0x0b, // a loop, while i32.atomic.load is 0
+  0x20, 0, 0x41, 2, 0xfe, 0x17, 2, 0,
+  0x0b,
+);
+
+/** Where calls store that they have begun and ended, and the numbers for which they wait. */
+const [X, Y] = [64, 128];
+
+describe('ThreadPool', function () {
+  this.timeout(20_000);
+
+  const module = new WebAssembly.Module(bytes);
+  let words: Int32Array;
+  let pool: ThreadPool;
+  /** What the caller's own call does, once the other one runs in the worker; it gets what the worker's call was given. */
+  let own: (x: number) => void;
+
+  async function start(limit?: number): Promise<void> {
+    const memory = new WebAssembly.Memory({initial: 1, maximum: 65536, shared: true});
+    words = new Int32Array(memory.buffer);
+    const exports = {
+      scale(x: number) {
+        const other = x === X ? X + 4 : X;
+        while (Atomics.load(words, other / 4) === 0);
+        own(other);
+      },
+    };
+    pool = new ThreadPool(exports, {module, memory}, [0], limit);
+    while (pool.work.workers < 1) await sleep(5);
+  }
+  afterEach(() => pool.end());
+
+  /** Two calls, of which the caller and the worker run one each. */
+  const run = (size = 1): number[] =>
+    pool.run(
+      [0, 4].map((i): ModuleCall => ({
+        name: 'scale',
+        named: {x: X + i, size, factor: 1, y: Y + i},
+      })),
+    );
+
+  /** Ends the worker's call. */
+  const release = (x: number): void => void Atomics.store(words, (x - X + Y) / 4, 1);
+
+  /** Runs a program in another thread while this one is blocked. */
+  function meanwhile(program: string): Worker {
+    const code = `const {workerData: words} = require('node:worker_threads');
+      const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+      ${program}`;
+    return new Worker(code, {eval: true, workerData: words});
+  }
+
+  const UNTIL_CALLED = `while (Atomics.load(words, ${X / 4}) + Atomics.load(words, ${X / 4 + 1}) < 1);`;
+  const RELEASE = `for (const i of [0, 1]) Atomics.store(words, ${Y / 4} + i, 1);`;
+
+  const inside = (): {workers: Array<{terminate(): unknown}>} => pool as never;
+
+  it('runs calls in the worker and in the thread that calls', async () => {
+    await start();
+    own = release;
+    run();
+    expect(pool.work.calls).to.equal(1);
+    expect(pool.threads).to.equal(2);
+  });
+
+  it('throws where a call traps in the worker, and goes on', async () => {
+    await start();
+    own = release;
+    expect(() => run(0)).to.throw('The function scale of the wasm kernels has failed in a worker');
+    words.fill(0);
+    run();
+    expect([pool.work.calls, pool.threads]).to.deep.equal([2, 2]);
+  });
+
+  it("throws where the caller's own call fails, once the worker is done", async () => {
+    await start();
+    let other = 0;
+    own = (x) => {
+      other = x;
+      throw new Error('the reason');
+    };
+    const helper = meanwhile(`${UNTIL_CALLED} sleep(200); ${RELEASE}`);
+    expect(() => run()).to.throw('the reason');
+    expect(Atomics.load(words, other / 4)).to.equal(2);
+    await helper.terminate();
+    words.fill(0);
+    own = release;
+    run();
+    expect([pool.work.calls, pool.threads]).to.deep.equal([2, 2]);
+  });
+
+  it('throws soon where a worker dies in a call, and goes on with one thread', async () => {
+    await start();
+    own = () => void inside().workers[0]!.terminate();
+    expectWarning(/ go on with one thread, because a worker has ended: it has ended in a call$/);
+    expect(() => run()).to.throw(
+      'A thread of the wasm kernels has ended in a call: values may be wrong. Start the program anew (a page: reload it), from its ' +
+        'last checkpoint; if it happens again, with setThreads(1), or OWLORE_THREADS=1 in the environment',
+    );
+    expect(pool.threads).to.equal(1);
+  });
+
+  it('throws where a call never ends, and ends the worker', async () => {
+    await start(300);
+    own = () => undefined;
+    expectWarning(/because a worker has ended: it has not answered for \d+ s$/);
+    expect(() => run()).to.throw(
+      /^A thread of the wasm kernels has not answered for \d+ s: values may be wrong. Start /,
+    );
+    expect(pool.threads).to.equal(1);
+    await inside().workers[0]!.terminate(); // until it has ended
+  });
+
+  it('waits in proportion to the calls that the caller has run itself', async () => {
+    await start(10);
+    // 30 times as long, and not for 10 ms
+    own = () => void Atomics.wait(words, 0, 0, 60);
+    const helper = meanwhile(`${UNTIL_CALLED} sleep(600); ${RELEASE}`);
+    run();
+    await helper.terminate();
+    expect(pool.threads).to.equal(2);
+  });
+
+  it('has not waited while the process was stopped', async () => {
+    await start();
+    const {now} = performance;
+    let stopped = 0;
+    own = () => {
+      // for a minute, again and again
+      performance.now = () => now.call(performance) + 60_000 * stopped++;
+    };
+    const helper = meanwhile(`${UNTIL_CALLED} sleep(500); ${RELEASE}`);
+    try {
+      run();
+    } finally {
+      performance.now = now;
+      await helper.terminate();
+    }
+    expect(stopped).to.be.greaterThan(4);
+    expect(pool.threads).to.equal(2);
+  });
+});
