@@ -4,9 +4,9 @@
  *   npm run bench -- performance
  *   npm run bench -- performance --only wasm,tensorflow     # some of the groups; the others keep the results they have
  *   npm run bench -- performance --python venv/bin/python   # a Python with torch and transformers; default: $PYTHON, or python3
- *   npm run bench -- performance --model smollm2            # the folder of SmolLM2-135M-Instruct, for the groups smollm2 and smollm2-optimizer
+ *   npm run bench -- performance --model smollm2            # the folder of SmolLM2-135M-Instruct, for the groups smollm2, smollm2-optimizer and smollm2-threads
  *   npm run bench -- performance --rounds 5                 # more or fewer turns than a group takes by itself
- *   npm run bench -- performance --tiny                     # all groups on tiny models in two minutes: whether they run; writes nothing
+ *   npm run bench -- performance --tiny                     # all groups on tiny models in three minutes: whether they run; writes nothing
  *
  * Writes `bench/results/performance.json` and the tables of `docs/measurements.md`. A time is as good as the machine was quiet, a ratio better: both sides of it take turns. What this machine
  * lacks is named and left out; exits with 1 if anything failed.
@@ -27,6 +27,9 @@ import {smolLM2, writeRandomCheckpoint} from '../../tools/random_checkpoint';
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
   wasm: () => import('../groups/wasm_steps'),
   threads: () => import('../groups/thread_steps'),
+  'threads-chromium': () => import('../groups/thread_steps_in_chromium'),
+  'threads-limits': () => import('../groups/thread_limits'),
+  'shared-memory': () => import('../groups/shared_memory'),
   loop: () => import('../groups/loop_steps'),
   tensorflow: () => import('../groups/tensorflow_steps'),
   model: () => import('../groups/model_passes'),
@@ -34,6 +37,7 @@ const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> =
   webgpu: () => import('../groups/webgpu_kernels'),
   smollm2: () => import('../groups/smollm2_steps'),
   'smollm2-optimizer': () => import('../groups/smollm2_optimizer'),
+  'smollm2-threads': () => import('../groups/smollm2_threads'),
 };
 
 const {values} = parseArgs({

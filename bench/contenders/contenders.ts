@@ -2,7 +2,10 @@
 import {fileURLToPath} from 'node:url';
 import type {ContenderOptions} from '../harness/contender';
 import {compile} from '../harness/compile';
+import type {ChromiumOptions} from './chromium_contender';
+import type {GenerationOptions} from './generation_contender';
 import type {JaxOptions} from './jax_reference';
+import type {OrdinaryOptions} from './ordinary_contender';
 import type {Smollm2Options} from './smollm2_contender';
 import type {TfjsOptions} from './tfjs_contender';
 import {adamOptions, trainedSets, type Shape, type TrainedSet} from '../harness/workload';
@@ -30,7 +33,7 @@ export async function tfjs(
 ): Promise<ContenderOptions> {
   const flags = relaxedSimd ? [RELAXED_SIMD] : [];
   const contender = await node(title, flags, 'tfjs_contender.ts', JSON.stringify(options));
-  return {...contender, env: {OWLORE_THREADS: String(threads)}, ...turns};
+  return {...contender, env: withThreads(threads), ...turns};
 }
 
 /** What a training outside tfjs must know, to be the same one. */
@@ -42,15 +45,19 @@ function settings(shape: Shape): JaxOptions {
   };
 }
 
-/** @param startPoint A file from `withStartPoint`. */
+/**
+ * @param startPoint A file from `withStartPoint`.
+ * @param workers Default: none, one thread.
+ */
 export async function jax(
   title: string,
   shape: Shape,
   startPoint: string,
   turns: Turns = {},
+  workers = 0,
 ): Promise<ContenderOptions> {
-  const options = JSON.stringify(settings(shape));
-  return {...(await node(title, [], 'jax_contender.ts', startPoint, options)), ...turns};
+  const args = [startPoint, JSON.stringify(settings(shape)), String(workers)];
+  return {...(await node(title, [], 'jax_contender.ts', ...args)), ...turns};
 }
 
 export interface PytorchOptions {
@@ -89,11 +96,64 @@ export function pytorch(
 /** Graphs come after 16 runs of a kernel; a step has as many of each as there are blocks. */
 const modelTurns = {warmUp: 4, steps: 1};
 
-export async function smollm2(title: string, options: Smollm2Options): Promise<ContenderOptions> {
+/** @param threads Those of wasm. */
+export async function smollm2(
+  title: string,
+  options: Smollm2Options,
+  threads = 1,
+): Promise<ContenderOptions> {
   return {
     ...(await node(title, [], 'smollm2_contender.ts', JSON.stringify(options))),
+    ...{env: withThreads(threads)},
     ...modelTurns,
   };
+}
+
+export async function generation(
+  title: string,
+  options: GenerationOptions,
+  threads: number,
+  turns: Turns,
+): Promise<ContenderOptions> {
+  const contender = await node(title, [], 'generation_contender.ts', JSON.stringify(options));
+  return {...contender, env: withThreads(threads), ...turns};
+}
+
+export async function ordinary(
+  title: string,
+  options: OrdinaryOptions,
+  threads: number,
+  turns: Turns,
+): Promise<ContenderOptions> {
+  const contender = await node(title, [], 'ordinary_contender.ts', JSON.stringify(options));
+  return {...contender, env: withThreads(threads), ...turns};
+}
+
+export async function inChromium(
+  title: string,
+  options: Omit<ChromiumOptions, 'jax'>,
+  turns: Turns,
+): Promise<ContenderOptions> {
+  return {...(await node(title, [], 'chromium_contender.ts', JSON.stringify(options))), ...turns};
+}
+
+/**
+ * With as many workers as the browser tells processors.
+ *
+ * @param startPoint A file from `withStartPoint`.
+ */
+export async function jaxInChromium(
+  title: string,
+  shape: Shape,
+  startPoint: string,
+  turns: Turns,
+): Promise<ContenderOptions> {
+  const options = {shape, threads: 1, inWorker: false, jax: {...settings(shape), startPoint}};
+  return {...(await node(title, [], 'chromium_contender.ts', JSON.stringify(options))), ...turns};
+}
+
+function withThreads(threads: number): Record<string, string> {
+  return {OWLORE_THREADS: String(threads)};
 }
 
 /** The same steps in PyTorch. */

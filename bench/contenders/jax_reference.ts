@@ -4,7 +4,15 @@
  *
  * Every function here takes over the arrays that it is given, as is the rule in jax-js: `x.ref` is for who needs `x` again.
  */
-import {jit, nn, numpy as np, tree, valueAndGrad, type Array as JaxArray} from '@jax-js/jax';
+import {
+  blockUntilReady,
+  jit,
+  nn,
+  numpy as np,
+  tree,
+  valueAndGrad,
+  type Array as JaxArray,
+} from '@jax-js/jax';
 import type {HostTensor} from '../../src/llama';
 import type {Shape} from '../harness/workload';
 
@@ -71,7 +79,9 @@ export class JaxTraining {
       this.labels.ref,
     );
     this.state = state;
-    return (await loss.blockUntilReady()).item();
+    // the weights, too: workers may have the loss before them
+    await blockUntilReady([loss, state]);
+    return loss.item();
   }
 }
 

@@ -5,7 +5,7 @@ A process that `npm run bench -- performance` gives its steps to, by lines of JS
     python bench/contenders/pytorch_reference.py <start point> '{"shape": {...}, "learningRate": 1e-4, "epsilon": 1e-7,
         "threads": 1, "on": [3, 6]}'
 
-Of the blocks those train that are on, and all that is no block. It starts from the weights and the batch of the safetensors file; with
+Of the blocks those train that are on, and all that is no block, without the embedding at {"frozenEmbedding": true}. It starts from the weights and the batch of the safetensors file; with
 {"folder": "…", "checkpoints": true, "batch": 4, "length": 128} instead of a shape, from the model in that folder. As a user of both would
 write it: the fused scaled dot product attention, AdamW in its fused kernel, gradients set to None.
 """
@@ -39,6 +39,8 @@ class Training:
         self.model.train()
         blocks = range(self.model.config.num_hidden_layers)
         frozen = tuple(f"model.layers.{i}." for i in blocks if i not in options["on"])
+        if options.get("frozenEmbedding"):
+            frozen += ("model.embed_tokens.",)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = not name.startswith(frozen)
         self.optimizer = torch.optim.AdamW(

@@ -1,5 +1,5 @@
 /**
- * Steps of OwLore on a real model with 3 of its blocks and the embedding on, as a process that `npm run bench -- performance` gives its steps to.
+ * Steps of OwLore on a real model with some of its blocks on, as a process that `npm run bench -- performance` gives its steps to.
  *
  *   tsx bench/contenders/smollm2_contender.ts '{"folder": "…", "backend": "tensorflow", "gradientCheckpointing": "auto", "batch": 4, "length": 128}'
  */
@@ -22,6 +22,8 @@ export interface Smollm2Options {
   length: number;
   /** Numbers of the blocks that are on. */
   on: readonly number[];
+  /** Whether the embedding, which is the head, too, stays as it is. Default false. */
+  frozenEmbedding?: boolean;
   rank: number;
   learningRate: number;
   matmulPrecision: MatmulPrecision;
@@ -37,7 +39,8 @@ await serveSteps(async () => {
   const {model} = await loadLlama(folder, {headInLoss: true});
   for (const layer of model.layers) {
     const block = /^model\.layers\.(\d+)$/.exec(layer.name)?.[1];
-    if (block === undefined || on.includes(Number(block))) continue;
+    const isFrozenEmbedding = options.frozenEmbedding && layer.name === 'model.embed_tokens';
+    if (block === undefined ? !isFrozenEmbedding : on.includes(Number(block))) continue;
     for (const weight of layer.weights) weight.trainable = false;
   }
   const optimizer = new OwLoreOptimizer({

@@ -36,6 +36,16 @@ export function compare<Name extends string>(
   return {figures, measured: measurements, skipped: missing};
 }
 
+/** The results of several runs as those of one; no two have a contender of the same name. */
+export function together(rounds: number, ...results: readonly GroupResult[]): GroupResult {
+  const steps = results.map(({measured}) => (measured as StepMeasurements).steps);
+  return {
+    figures: results.flatMap(({figures}) => figures),
+    measured: {rounds, steps: Object.assign({}, ...steps) as StepMeasurements['steps']},
+    skipped: results.flatMap(({skipped = []}) => skipped),
+  };
+}
+
 /** The contender with the shorter step, of two that are the same peer at different settings; the first if one is missing. */
 export function fasterOf<Name extends string>(
   {measured}: InterleavedRun<Name>,

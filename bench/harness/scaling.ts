@@ -21,9 +21,7 @@ export async function measureScaling({
   rounds: number;
   seconds: number;
 }): Promise<Scaling> {
-  const script = await compile(
-    fileURLToPath(new URL('../contenders/scaling_loop.ts', import.meta.url)),
-  );
+  const script = await compiledLoop();
   const ratioOf = async (kind: keyof Scaling): Promise<number> => {
     const ratios: number[] = [];
     for (let round = 0; round < rounds; round++) {
@@ -36,13 +34,22 @@ export async function measureScaling({
   return {products: await ratioOf('products'), reading: await ratioOf('reading')};
 }
 
-/** How often a second each of some processes runs a kernel, all at the same time. */
-async function runAtOnce(
-  count: number,
-  script: string,
-  kind: string,
-  seconds: number,
-): Promise<number[]> {
+/** Runs `body` beside processes that compute products all the time, each on one thread. */
+export async function withBusyProcesses<T>(count: number, body: () => Promise<T>): Promise<T> {
+  const running = await startLoops(count, await compiledLoop(), 'products', Infinity);
+  try {
+    return await body();
+  } finally {
+    for (const {child} of running) child.kill();
+  }
+}
+
+function compiledLoop(): Promise<string> {
+  return compile(fileURLToPath(new URL('../contenders/scaling_loop.ts', import.meta.url)));
+}
+
+/** Processes that run a kernel for some seconds from now on, all at the same time. */
+async function startLoops(count: number, script: string, kind: keyof Scaling, seconds: number) {
   const running = Array.from({length: count}, () => {
     const child = spawn(process.execPath, [script, kind, String(seconds)], {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -53,6 +60,17 @@ async function runAtOnce(
   });
   await Promise.all(running.map(({lines}) => lines.next()));
   for (const {child} of running) child.stdin.write('\n');
+  return running;
+}
+
+/** How often a second each of some processes runs a kernel, all at the same time. */
+async function runAtOnce(
+  count: number,
+  script: string,
+  kind: keyof Scaling,
+  seconds: number,
+): Promise<number[]> {
+  const running = await startLoops(count, script, kind, seconds);
   return Promise.all(
     running.map(async ({lines, ended}) => {
       const rate = Number((await lines.next()).value);

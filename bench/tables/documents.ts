@@ -10,7 +10,11 @@ import {performanceTables} from './performance_tables';
 import {timelineTables} from './timeline_tables';
 
 /** Groups of `npm run bench -- performance` with a real model. */
-export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer'];
+export const realModelGroups: readonly string[] = [
+  'smollm2',
+  'smollm2-optimizer',
+  'smollm2-threads',
+];
 
 /** Where `npm run bench -- compare` puts its figures. */
 const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));

@@ -1,4 +1,5 @@
 /** The tables of `docs/measurements.md` that `npm run bench -- performance` makes of its results. */
+import type {CopyMeasurements} from '../groups/shared_memory';
 import type {KernelMeasurements} from '../groups/webgpu_kernels';
 import type {StepMeasurements} from '../groups/step_figures';
 import {written, type Figure} from '../results/figure';
@@ -23,6 +24,7 @@ export function performanceTables(records: Records): Table[] {
     },
     ...groups.flatMap(([group, {measured}]): Table[] => {
       if (isSteps(measured)) return [stepTable(group, measured)];
+      if (isCopies(measured)) return [copyTable(measured)];
       return isKernels(measured) ? [kernelTable(group, measured)] : [];
     }),
   ];
@@ -43,6 +45,27 @@ function isSteps(measured: object): measured is StepMeasurements {
 
 function isKernels(measured: object): measured is KernelMeasurements {
   return 'kernels' in measured;
+}
+
+function isCopies(measured: object): measured is CopyMeasurements {
+  return 'copies' in measured;
+}
+
+/** The slowest first. */
+function copyTable({rounds, copies}: CopyMeasurements): Table {
+  const ops = Object.entries(copies).map(([title, times]) => ({
+    ...{title, ...times, ratio: times.shared / times.own},
+  }));
+  return {
+    name: 'copies',
+    caption: `Ops on memory of one thread's own and on shared memory, medians of ${rounds} rounds`,
+    header: ['', 'ms', 'ms, shared', 'times'],
+    rows: ops
+      .sort((a, b) => b.ratio - a.ratio)
+      .map(({title, own, shared, ratio}) => [
+        ...[title, own.toFixed(4), shared.toFixed(4), ratio.toFixed(2)],
+      ]),
+  };
 }
 
 /** Times as parts of the first one's. */
