@@ -54,4 +54,13 @@ describe('bench/performance_tables', () => {
     const {rows} = tables.find(({name}) => name === 'webgpu kernels')!;
     expect(rows).to.deep.equal([['update', '23', '4', '0.50']]);
   });
+
+  it('begins with the ops that shared memory makes slowest', () => {
+    const copies = {add: {own: 2, shared: 2}, fill: {own: 0.5, shared: 2}};
+    const [, , table] = performanceTables({copies: record(4, {rounds: 3, copies})});
+    expect(table!.rows).to.deep.equal([
+      ['fill', '0.5000', '2.0000', '4.00'],
+      ['add', '2.0000', '2.0000', '1.00'],
+    ]);
+  });
 });

@@ -6,6 +6,7 @@ import {
   compare,
   fasterOf,
   LOSS_TOLERANCE,
+  together,
 } from '../../bench/groups/step_figures';
 
 function measured(milliseconds: number, losses: number[] = []): Measured {
@@ -65,5 +66,23 @@ describe('bench/step_figures', () => {
     expect(() => checkStart({measured: off, missing: []})).to.throw("6.1 in '3 ms', 6 in '1 ms'");
     const larger = {...start, other: {...measured(3, [6]), parameters: 2}};
     expect(() => checkStart({measured: larger, missing: []})).to.throw("'3 ms' has 2 weights");
+  });
+
+  it('puts the results of several runs together', () => {
+    const other: InterleavedRun<'more'> = {measured: {more: measured(5)}, missing: []};
+    const of = (name: 'stock' | 'ours') => ({name, above: name, below: name});
+    const {
+      figures,
+      measured: all,
+      skipped,
+    } = together(
+      3,
+      compare(run, 3, [of('stock')]),
+      compare(other, 3, [{name: 'more', above: 'more', below: 'more'}]),
+    );
+    expect(figures.map(({name}) => name)).to.deep.equal(['stock', 'more']);
+    expect(all).to.have.property('rounds', 3);
+    expect(all).to.have.property('steps').that.has.all.keys('stock', 'ours', 'more');
+    expect(skipped).to.deep.equal(['other: needs something']);
   });
 });
