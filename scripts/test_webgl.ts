@@ -10,7 +10,8 @@ import {createRequire} from 'node:module';
 import {fileURLToPath} from 'node:url';
 import type {Plugin} from 'esbuild';
 import {bundlePage, runPage, scriptPage} from '../tools/run_page';
-import type {Progress, SuiteReport} from './chromium/suite';
+import type {Progress} from './chromium/run_mocha';
+import type {SuiteReport} from './chromium/suite';
 
 /** A file that a test in the page wants written. */
 interface WrittenFile {

@@ -17,7 +17,7 @@ import {placeOf, writeCheckpoint, type SavedCheckpoint} from './save_checkpoint'
 
 /** Options of {@link CheckpointCallback}. */
 export interface CheckpointCallbackOptions {
-  /** A folder (in Node), or a map that takes the files. */
+  /** A folder (in Node), a `FileSystemDirectoryHandle`, or a map that takes the files. */
   target: ModelTarget;
   /** The callback that samples layers in the same `fit`, if there is one. Default none. */
   callback?: ResumableCallback;

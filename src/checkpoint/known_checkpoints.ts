@@ -1,4 +1,5 @@
 /** Which checkpoints of a target are a training's own, and whether another process saves there, too. */
+import {folderName, isDirectoryHandle} from '../files/directory_handle';
 import type {ModelTarget} from '../files/sink';
 import type {ManifestFile} from './manifest';
 import type {ResumableOptimizer} from './parts';
@@ -17,16 +18,28 @@ const known = new WeakMap<ResumableOptimizer, Map<ModelTarget, Found>>();
 /** Those that this process has written; in it one training after another may save to a target. */
 const written = new Set<string>();
 
+/** A target as it is known already: of a folder there may be several handles. */
+async function knownTarget(
+  targets: ReadonlyMap<ModelTarget, Found>,
+  target: ModelTarget,
+): Promise<ModelTarget> {
+  if (!isDirectoryHandle(target)) return target;
+  for (const other of targets.keys()) {
+    if (isDirectoryHandle(other) && (await other.isSameEntry?.(target))) return other;
+  }
+  return target;
+}
+
 /** Remembers what is in a target in which a training has looked for a checkpoint to go on from. */
-export function rememberPresent(
+export async function rememberPresent(
   optimizer: ResumableOptimizer,
   target: ModelTarget,
   present: readonly ManifestFile[],
   isResumed = true,
-): Found {
+): Promise<Found> {
   const targets = known.get(optimizer) ?? new Map<ModelTarget, Found>();
   const found = {paths: new Set(present.map(({path}) => path)), isResumed};
-  known.set(optimizer, targets.set(target, found));
+  known.set(optimizer, targets.set(await knownTarget(targets, target), found));
   return found;
 }
 
@@ -41,17 +54,19 @@ export function rememberOwn(path: string): void {
  *
  * @throws Error if one came from elsewhere since the training began to save there or went on from there.
  */
-export function ownAmong(
+export async function ownAmong(
   owner: string,
   optimizer: ResumableOptimizer,
   target: ModelTarget,
   present: readonly ManifestFile[],
-): ReadonlySet<string> {
+): Promise<ReadonlySet<string>> {
+  const targets = known.get(optimizer) ?? new Map<ModelTarget, Found>();
   const {paths, isResumed} =
-    known.get(optimizer)?.get(target) ?? rememberPresent(optimizer, target, present, false);
+    targets.get(await knownTarget(targets, target)) ??
+    (await rememberPresent(optimizer, target, present, false));
   const foreign = present.find(({path}) => !paths.has(path) && !written.has(path));
   if (foreign) {
-    const place = typeof target === 'string' ? `'${target}'` : 'the map';
+    const place = target instanceof Map ? 'the map' : `'${folderName(target)}'`;
     throw new Error(
       `${owner}: ${place} has the checkpoint ${foreign.path}, which came there while this training saved to it: another process saves ` +
         'there, too, and each would remove the files of the other; nothing was written. Save to a folder of its own for each training; ' +

@@ -1,6 +1,7 @@
 /** The parts of a training that a checkpoint has. */
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {folderName} from '../files/directory_handle';
 import type {ModelTarget} from '../files/sink';
 import type {LayerSamplingState} from '../owlore/sampling/saved_state';
 import {checkKnown, classOf} from '../common/options';
@@ -100,5 +101,5 @@ export function layerWeights(owner: string, model: tfl.LayersModel): LayerWeight
 
 /** Where a file of a target is, in words. */
 export function placeOfFile(target: ModelTarget, path: string): string {
-  return typeof target === 'string' ? `${target}/${path}` : `${path} in its map`;
+  return target instanceof Map ? `${path} in its map` : `${folderName(target)}/${path}`;
 }

@@ -116,7 +116,7 @@ export async function findCheckpoint(
           checkFits(OWNER, candidate, parts, layers);
           await checkFiles(source, candidate.manifest, layers);
         });
-  rememberPresent(parts.optimizer, source, listed);
+  await rememberPresent(parts.optimizer, source, listed);
   return found;
 }
 

@@ -81,7 +81,7 @@ const MAX_NUMBERS = 2 ** 24;
  *
  * Call it between two batches, and wait for it before the next one. In `fit` a {@link CheckpointCallback} does that.
  *
- * @param target A folder (in Node), or a map that takes the files.
+ * @param target A folder (in Node), a `FileSystemDirectoryHandle`, or a map that takes the files.
  * @throws Error if an option or a part is wrong, if the optimizer trains what is no weight of the model, if a step is made in the
  *   meantime, if the backend's device is lost, if another process saves to the same folder, or if the files cannot be written; older
  *   checkpoints stay as they were.
@@ -297,7 +297,7 @@ class CheckpointFiles {
     // before their checkpoints, so that none of them has files here and is not listed
     const present = new Set(await listFiles(OWNER, this.target));
     const listed = await listManifests(OWNER, this.target, true);
-    const own = ownAmong(OWNER, this.optimizer, this.target, listed);
+    const own = await ownAmong(OWNER, this.optimizer, this.target, listed);
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);

@@ -1,8 +1,9 @@
 import {checkArgument} from '../common/options';
 import {removeLeftovers, temporaryName, unlessMissing} from './folder_commit';
-import {isFolderPath} from './folder_source';
+import {isFolderPath} from './file_url';
 import {importNode} from './import_node';
-import type {FileSink, SinkFile} from './sink';
+import {newSinkFile, tellingPlace} from './new_file';
+import type {FileSink} from './sink';
 
 /**
  * A single file, only in Node, whatever name `create` gives it. It is written under a temporary name beside its place, which it takes when
@@ -13,7 +14,13 @@ import type {FileSink, SinkFile} from './sink';
  */
 export function fileSink(owner: string, target: string): FileSink {
   const isPath = typeof target === 'string' && isFolderPath(target);
-  checkArgument(owner, 'target', target, 'the path of a file, or a Map', isPath);
+  checkArgument(
+    owner,
+    'target',
+    target,
+    'the path of a file, a FileSystemDirectoryHandle, or a Map',
+    isPath,
+  );
   const writing = tellingPlace(
     `${owner}: cannot write the file '${target}'`,
     'an older one is as it was',
@@ -41,46 +48,5 @@ export function fileSink(owner: string, target: string): FileSink {
       const {rm} = await importNode('node:fs/promises');
       if (temporary !== undefined) await unlessMissing(rm(temporary));
     },
-  };
-}
-
-/** Runs something; an error of the system, such as that of a full disk, then says where it came about. */
-export type Telling = <T>(body: () => Promise<T>) => Promise<T>;
-
-export function tellingPlace(what: string, rest: string): Telling {
-  return async (body) => {
-    try {
-      return await body();
-    } catch (error) {
-      const {code, message} = error as {code?: string; message: string};
-      if (code === undefined) throw error;
-      throw new Error(`${what}: ${message}; ${rest}`, {cause: error});
-    }
-  };
-}
-
-/**
- * A file that is not there yet, open for writing. When it is closed it is on the disk.
- *
- * @param mode Its permissions; default: those of new files.
- */
-export async function newSinkFile(
-  path: string,
-  writing: Telling,
-  mode?: number,
-): Promise<SinkFile> {
-  const {open} = await importNode('node:fs/promises');
-  const handle = await open(path, 'wx');
-  if (mode !== undefined) await handle.chmod(mode & 0o777);
-  return {
-    write: (bytes) => writing(() => handle.appendFile(bytes)),
-    close: () =>
-      writing(async () => {
-        try {
-          await handle.sync();
-        } finally {
-          await handle.close();
-        }
-      }),
   };
 }

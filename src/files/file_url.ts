@@ -1,8 +1,13 @@
-/** URLs of single files. */
+/** Texts that are URLs of files or paths of folders. */
 
 /** Whether a text is an http(s) URL, by how it begins. */
 export function isUrl(text: string): boolean {
   return /^https?:\/\//i.test(text);
+}
+
+/** Whether a text can be the path of a folder: not empty, and no URL. */
+export function isFolderPath(text: string): boolean {
+  return text !== '' && !text.includes('\0') && !/^[a-z][a-z\d+.-]+:\/\//i.test(text);
 }
 
 /** A file behind a URL. */

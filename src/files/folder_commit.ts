@@ -8,19 +8,18 @@
  * none removes a file that another one has just put in its place.
  */
 import {importNode} from './import_node';
-import {parseJsonObject} from './json';
 import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
 /** What is to be done. */
-interface Journal {
+export interface Journal {
   /** Temporary names and final ones; the last file is the one without which no reader takes the others. */
   renames: Array<[temporary: string, path: string]>;
   removals: string[];
 }
 
 /** Both have number and start of their process, and its machine. */
-const TEMPORARY = /^\..+\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.partial$/;
-const JOURNAL = /^\.commit\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.json$/;
+export const TEMPORARY = /^\..+\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.partial$/;
+export const JOURNAL = /^\.commit\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.json$/;
 
 /**
  * The files that this library writes to such a folder: of a model, an adapter or a checkpoint of a training. A journal may name no
@@ -29,6 +28,7 @@ const JOURNAL = /^\.commit\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.json$/;
 const WRITTEN: readonly RegExp[] = [
   /^README\.md$/,
   /^model(?:-\d{5}-of-\d{5})?\.safetensors$/,
+  /^model\.gguf$/,
   /^model\.safetensors\.index\.json$/,
   /^(?:config|generation_config|tokenizer|tokenizer_config|vocab|special_tokens_map|added_tokens)\.json$/,
   /^tokenizer\.model$/,
@@ -39,11 +39,14 @@ const WRITTEN: readonly RegExp[] = [
   /^checkpoint-\d{6,15}-[0-9a-f]{32}\.json$/,
 ];
 
+/** More than a journal with the names of a thousand files has. */
+const MAX_BYTES = 2 ** 20;
+
 /**
  * Milliseconds for which a change of a process that may be at work, on this or another machine, is waited for: it renames a few
  * files.
  */
-const PATIENCE = 1000;
+export const PATIENCE = 1000;
 
 /** The last change that this process has made in a folder, by its real path: whoever opens the folder waits. */
 const lastChanges = new Map<string | null, Promise<void>>();
@@ -54,8 +57,12 @@ export async function temporaryName(path: string): Promise<string> {
 }
 
 /** The same of a process whose machine is named as in file names. */
-export function temporaryNameOf(path: string, writer: WritingProcess): string {
-  return `.${path}.${nameOf(writer)}.${crypto.randomUUID()}.partial`;
+export function temporaryNameOf(
+  path: string,
+  writer: WritingProcess,
+  id: string = crypto.randomUUID(),
+): string {
+  return `.${path}.${nameOf(writer)}.${id}.partial`;
 }
 
 /** Whether a name is one that a file has only until it is complete, or that of a journal. */
@@ -63,8 +70,13 @@ export function isPassingName(name: string): boolean {
   return TEMPORARY.test(name) || JOURNAL.test(name);
 }
 
+/** A new name for a journal of a process whose machine is named as in file names. */
+export function journalNameOf(writer: WritingProcess, id: string = crypto.randomUUID()): string {
+  return `.commit.${nameOf(writer)}.${id}.json`;
+}
+
 async function journalName(): Promise<string> {
-  return `.commit.${nameOf(await ownProcess())}.${crypto.randomUUID()}.json`;
+  return journalNameOf(await ownProcess());
 }
 
 /**
@@ -200,10 +212,19 @@ export function isWrittenName(name: unknown): boolean {
   return typeof name === 'string' && WRITTEN.some((pattern) => pattern.test(name));
 }
 
-/** Throws unless a journal names temporary files and {@link WRITTEN} ones only. */
-function parseJournal(owner: string, bytes: Uint8Array): Journal {
-  const journal = parseJsonObject(owner, bytes) as Partial<Journal>;
-  const {renames, removals} = journal;
+/** Null if it is none, or longer than any journal; what it says is looked at by the caller. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return bytes.length > MAX_BYTES ? null : JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return null;
+  }
+}
+
+/** @throws Error unless a journal names temporary files and {@link WRITTEN} ones only. */
+export function parseJournal(owner: string, bytes: Uint8Array): Journal {
+  const journal = parseJson(bytes) as Partial<Journal> | null;
+  const {renames, removals} = journal ?? {};
   const isTemporary = (name: unknown): boolean =>
     typeof name === 'string' && TEMPORARY.test(name) && !/[/\\\0]/.test(name);
   const isRight =
@@ -232,7 +253,7 @@ function nameOf({pid, processStart, host}: WritingProcess): string {
 }
 
 /** The process in a name; null if it has none. */
-function writerIn(match: RegExpExecArray | null): WritingProcess | null {
+export function writerIn(match: RegExpExecArray | null): WritingProcess | null {
   if (!match) return null;
   const [, pid, processStart, host] = match;
   return {host: host!, pid: Number(pid), processStart: Number(processStart)};

@@ -5,7 +5,7 @@ import {
   temporaryName,
   unlessMissing,
 } from './folder_commit';
-import {newSinkFile, tellingPlace} from './file_sink';
+import {newSinkFile, tellingPlace} from './new_file';
 import {importNode} from './import_node';
 import type {FileSink} from './sink';
 

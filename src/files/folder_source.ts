@@ -4,11 +4,6 @@ import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
-/** Whether a text can be the path of a folder: not empty, and no URL. */
-export function isFolderPath(text: string): boolean {
-  return text !== '' && !text.includes('\0') && !/^[a-z][a-z\d+.-]+:\/\//i.test(text);
-}
-
 /**
  * The files of a folder, only in Node. A link is followed if it stays in the folder, or if it is a link of
  * Hugging Face's cache: from `models--<model>/snapshots/<revision>/` to `blobs/` beside `snapshots`, or to the `blobs/` that
@@ -37,6 +32,22 @@ export function folderSource(owner: string, folder: string): FileSource {
       return openFile(owner, path, target);
     },
   };
+}
+
+/**
+ * The names of what is in a folder, only in Node; none if it does not exist.
+ *
+ * @throws Error if the path is that of a file.
+ */
+export async function listFolder(owner: string, folder: string): Promise<string[]> {
+  const {readdir, stat} = await importNode('node:fs/promises');
+  const stats = await unlessMissing(stat(folder));
+  if (stats === null) return [];
+  if (!stats.isDirectory()) {
+    throw new Error(`${owner}: '${folder}' is a file; give the folder that it is in`);
+  }
+  await finishCommit(owner, folder);
+  return readdir(folder);
 }
 
 /**

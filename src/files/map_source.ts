@@ -2,13 +2,14 @@ import {display} from '../common/options';
 import type {FileMap, FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
+/** What a source may be, in messages. */
+export const SOURCES =
+  'a source is the path of a folder, an http(s) URL, a FileSystemDirectoryHandle or files by name';
+
 /** The files of a map; they are read at each call and never copied as a whole. */
 export function mapSource(owner: string, files: FileMap): FileSource {
   if (typeof files !== 'object' || files === null || Array.isArray(files)) {
-    throw new Error(
-      `${owner}: a source is the path of a folder, an http(s) URL or files by name; ` +
-        `got ${display(files)}`,
-    );
+    throw new Error(`${owner}: ${SOURCES}; got ${display(files)}`);
   }
   const byName = files instanceof Map ? files : new Map(Object.entries(files));
   return {

@@ -1,5 +1,7 @@
-/** Where a checkpoint is written: the path of a folder (Node only), or a map that takes the files. */
-export type ModelTarget = string | Map<string, Uint8Array>;
+import type {DirectoryHandle} from './directory_handle';
+
+/** Where a checkpoint is written: the path of a folder (Node only), a `FileSystemDirectoryHandle`, or a map that takes the files. */
+export type ModelTarget = string | DirectoryHandle | Map<string, Uint8Array>;
 
 /** Takes files; none is visible in the target before `commit`. */
 export interface FileSink {

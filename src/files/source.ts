@@ -1,13 +1,15 @@
+import type {DirectoryHandle} from './directory_handle';
+
 /** Files by name, as a `Map` or a plain object. */
 export type FileMap =
   ReadonlyMap<string, Uint8Array | Blob> | Readonly<Record<string, Uint8Array | Blob>>;
 
 /**
  * Where the files of a checkpoint are: the path of a folder (Node only), the http(s) URL of a
- * folder, or the files themselves by name, in memory or as `Blob`s (a `File` is one). Of a model it may also be
- * the path or URL of a GGUF file.
+ * folder, the `FileSystemDirectoryHandle` of one, or the files themselves by name, in memory or as `Blob`s (a `File` is one). Of a model
+ * it may also be the path or URL of a GGUF file.
  */
-export type ModelSource = string | FileMap;
+export type ModelSource = string | DirectoryHandle | FileMap;
 
 /**
  * How files behind a URL are asked for: `fetch`'s own options, such as `headers` and `signal`, and `timeout`. Headers are

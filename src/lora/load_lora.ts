@@ -15,7 +15,7 @@ const OWNER = 'loadLora';
  * that `adapter_config.json` has, for the matrices that `adapter_model.safetensors` has, and with their values. The alpha of rsLoRA is
  * taken times √rank, which is the same.
  *
- * @param source A folder (in Node), the URL of one, or files by name.
+ * @param source A folder (in Node), the URL or `FileSystemDirectoryHandle` of one, or files by name.
  * @returns What merges, saves and removes the adapters, see `applyLora`.
  * @throws Error if a file is missing or damaged, if the adapters are of another kind than LoRA's own (DoRA, with biases or
  *   with other ranks for some matrices: it names the key), or of another model or shape. The model is then unchanged.

@@ -224,7 +224,7 @@ export class Lora {
    * Writes the adapters in peft's format: `adapter_config.json` and `adapter_model.safetensors`. For a model of `loadLlama` the
    * names are those of peft, whose `PeftModel.from_pretrained` loads the folder.
    *
-   * @param target A folder (in Node), or a map that takes the files.
+   * @param target A folder (in Node), a `FileSystemDirectoryHandle`, or a map that takes the files.
    * @throws Error if an option is wrong, if the adapters are removed, or if the files cannot be written.
    */
   async save(target: ModelTarget, options: SaveLoraOptions = {}): Promise<void> {
@@ -235,7 +235,7 @@ export class Lora {
   /**
    * Reads adapters in peft's format into these.
    *
-   * @param source A folder (in Node), the URL of one, or files by name.
+   * @param source A folder (in Node), the URL or `FileSystemDirectoryHandle` of one, or files by name.
    * @throws Error if they are of another kind, model, rank, alpha or shape; nothing is changed then.
    */
   async load(source: ModelSource): Promise<void> {

@@ -484,8 +484,11 @@ describeFastBackends('CheckpointCallback', (backend) => {
 
   it('throws where it could not save', async () => {
     const wrong: Array<[object, RegExp]> = [
-      [{}, /a target is the path of a folder or a Map; got undefined/],
-      [{target: ''}, /a target is the path of a folder or a Map; got ''/],
+      [{}, /a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got undefined/],
+      [
+        {target: ''},
+        /a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got ''/,
+      ],
       [{target: new Map(), every: 0}, /every must be an integer >= 1; got 0/],
       [{target: new Map(), keep: 1.5}, /keep must be an integer >= 1; got 1.5/],
       [{target: new Map(), best: 1}, /best must be the name of a number in the logs/],

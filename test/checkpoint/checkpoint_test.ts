@@ -966,7 +966,9 @@ describe('checkpoints', () => {
           expect(files.size).to.equal(0);
         }
         const {message} = await rejection(saveCheckpoint('https://a/b', parts));
-        expect(message).to.match(/a target is the path of a folder or a Map/);
+        expect(message).to.match(
+          /a target is the path of a folder, a FileSystemDirectoryHandle or a Map/,
+        );
         for (const [given, wrong] of [
           [undefined, /options must be a plain object; got undefined/],
           [{optimizer: parts.optimizer}, /model must be a tf.LayersModel; got undefined/],

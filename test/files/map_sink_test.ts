@@ -43,7 +43,7 @@ describe('openSink', () => {
   it('refuses what is neither a folder nor a map', () => {
     for (const target of [undefined, null, 3, {}, '', 'https://h/a', 'a\0b'])
       expect(() => openSink('test', target as ModelTarget)).to.throw(
-        /^test: a target is the path of a folder or a Map; got /,
+        /^test: a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got /,
       );
   });
 });

@@ -12,7 +12,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {gzipSync} from 'node:zlib';
 import {expect} from 'chai';
-import {isFolderPath, openFileAt} from '../../src/files/folder_source';
+import {isFolderPath} from '../../src/files/file_url';
+import {openFileAt} from '../../src/files/folder_source';
 import {openSource} from '../../src/files/open_source';
 import {readWhole, type FileSource, type ModelSource} from '../../src/files/source';
 import {withBroken, withShortReads} from '../support/broken_files';
@@ -130,7 +131,7 @@ describe('sources of files', () => {
     const none: unknown[] = ['', 'file:///model', 'ftp://host/model', null, 3, ['a']];
     for (const source of none) {
       expect(() => open(source as ModelSource)).to.throw(
-        /^test: a source is the path of a folder, an http\(s\) URL or files by name; got/,
+        /^test: a source is the path of a folder, an http\(s\) URL, a FileSystemDirectoryHandle or files by name; got/,
       );
     }
     expect(() => open('http://[')).to.throw("test: 'http://[' is not a URL");

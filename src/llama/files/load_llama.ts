@@ -107,8 +107,8 @@ const CONFIG_FILE = 'config.json';
  * and read from there; a download that was cut off goes on. `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what they mean
  * there. A page reads the files from the Hub's URLs.
  *
- * @param source A folder or a `.safetensors` file in one (in Node), an http(s) URL of a folder, a name on the Hub, or the files by
- *   name; or the path or URL of a GGUF file, or that file alone by name.
+ * @param source A folder or a `.safetensors` file in one (in Node), the http(s) URL or the `FileSystemDirectoryHandle` of a folder, a
+ *   name on the Hub, or the files by name; or the path or URL of a GGUF file, or that file alone by name.
  * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
  *   source, if `config.json` asks for something that is not supported, or if a tensor is missing,
  *   unknown or of another shape; then nothing is left allocated.

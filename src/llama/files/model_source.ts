@@ -1,6 +1,7 @@
 /** Where the files of a model are: as anywhere else, or all of them in one GGUF file. */
-import {isUrl, splitFileUrl} from '../../files/file_url';
-import {isFolderPath, openFileAt} from '../../files/folder_source';
+import {isDirectoryHandle, type DirectoryHandle} from '../../files/directory_handle';
+import {isFolderPath, isUrl, splitFileUrl} from '../../files/file_url';
+import {openFileAt} from '../../files/folder_source';
 import type {FileMap} from '../../files/source';
 import {openSource} from '../../files/open_source';
 import type {FileSource, ModelSource, RequestOptions, SourceFile} from '../../files/source';
@@ -54,8 +55,9 @@ function fileBehindUrl(owner: string, source: string, request?: RequestOptions):
 }
 
 /** The name of the GGUF file among files in memory, if that is all that they are. */
-function onlyGguf(files: FileMap): string | null {
+function onlyGguf(files: FileMap | DirectoryHandle): string | null {
   if (typeof files !== 'object' || files === null || Array.isArray(files)) return null;
+  if (isDirectoryHandle(files)) return null;
   const names = files instanceof Map ? [...(files.keys() as Iterable<string>)] : Object.keys(files);
   const [name] = names;
   return names.length === 1 && isModelFile(name!) ? name! : null;

@@ -69,7 +69,7 @@ const OWNER = 'saveLlama';
  * await saveLlama(model, 'tuned', {dtype: 'BF16'});
  * ```
  *
- * @param target A folder (in Node), or a map that takes the files.
+ * @param target A folder (in Node), a `FileSystemDirectoryHandle`, or a map that takes the files.
  * @returns The names of the files.
  * @throws if an option is unknown or wrong, if the model is not one of `createLlama` or `loadLlama`, or if
  *   a finite weight would become infinite in `dtype`.

@@ -403,9 +403,24 @@ describe('saveLlama', () => {
       [model, target, {maxShardBytes: 0}, 'maxShardBytes must be an integer >= 1; got 0'],
       [model, target, {maxshardbytes: 1}, "unknown option 'maxshardbytes'; did you mean 'maxS"],
       [model, target, {configJson: 3}, 'configJson must be a plain object; got 3'],
-      [model, 'http://host/model', {}, 'a target is the path of a folder or a Map; got '],
-      [model, '', {}, "a target is the path of a folder or a Map; got ''"],
-      [model, {}, {}, 'a target is the path of a folder or a Map; got {}'],
+      [
+        model,
+        'http://host/model',
+        {},
+        'a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got ',
+      ],
+      [
+        model,
+        '',
+        {},
+        "a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got ''",
+      ],
+      [
+        model,
+        {},
+        {},
+        'a target is the path of a folder, a FileSystemDirectoryHandle or a Map; got {}',
+      ],
     ];
     for (const [of, to, options, message] of wrong) {
       const error = await rejection(saveLlama(of, to as ModelTarget, options));

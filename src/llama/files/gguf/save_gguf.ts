@@ -38,7 +38,8 @@ const OWNER = 'saveGguf';
  * await saveGguf(model, 'model.gguf', {dtype: 'Q8_0'});
  * ```
  *
- * @param target The path of a file (in Node), in a folder that is there; or a map that takes the file, as `model.gguf`.
+ * @param target The path of a file (in Node), in a folder that is there; a `FileSystemDirectoryHandle`, or a map; these take the
+ *   file as `model.gguf`.
  * @throws Error if an option is unknown or wrong, if the model is not one of `createLlama` or `loadLlama`, or if a GGUF file cannot say what
  *   the model or its tokenizer does; then nothing was written. Error if a weight is not finite, or too large for `dtype`.
  */

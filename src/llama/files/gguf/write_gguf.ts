@@ -1,8 +1,9 @@
 /** A GGUF file that is written: all but the weights at once, then these piece by piece. */
+import {isDirectoryHandle} from '../../../files/directory_handle';
 import {fileSink} from '../../../files/file_sink';
 import type {FloatType} from '../../../files/float_type';
 import {MAX_JSON_BYTES, parseJsonObject, show} from '../../../files/json';
-import {mapSink} from '../../../files/map_sink';
+import {openSink} from '../../../files/open_sink';
 import {writeFile, type ModelTarget} from '../../../files/sink';
 import {readWhole, type FileSource} from '../../../files/source';
 import {architectures} from '../../architectures';
@@ -42,7 +43,7 @@ export function defaultGgufDtype(dtype: FloatType | undefined): GgufDtype {
 /** Of the blocks of quantized types. */
 const QUANTIZATION_VERSION = 2;
 
-/** The name of the file in a map. */
+/** The name of the file in a map or a folder. */
 const FILE = 'model.gguf';
 const GENERATION_FILE = 'generation_config.json';
 
@@ -149,7 +150,8 @@ export async function writeGguf(
       yield new Uint8Array(paddingAfter(tensor));
     }
   }
-  const sink = target instanceof Map ? mapSink(target) : fileSink(owner, target);
+  const isFolder = target instanceof Map || isDirectoryHandle(target);
+  const sink = isFolder ? openSink(owner, target) : fileSink(owner, target);
   try {
     await writeFile(sink, FILE, size, pieces());
     await sink.commit(() => false);

@@ -587,7 +587,7 @@ describe('models saved as GGUF files', () => {
       expect(at.message).to.equal(`export: '${folder}' is not a file`);
       const url = await rejection(exportGguf(files(), 'https://example.com/x.gguf'));
       expect(url.message).to.match(
-        /^export: target must be the path of a file, or a Map; got 'https/,
+        /^export: target must be the path of a file, a FileSystemDirectoryHandle, or a Map; got 'https/,
       );
       expect(existsSync(join(folder, 'none'))).to.equal(false);
     });
