@@ -190,6 +190,6 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: {fileName: 'tsconfig.json'},
     doNotFollow: {path: 'node_modules'},
-    exclude: {path: '^src/kernels/wasm/assembly/|^demo/node_modules/'},
+    exclude: {path: '^src/kernels/wasm/assembly/|^demo/(web/)?(node_modules|dist)/'},
   },
 };

@@ -1,0 +1,102 @@
+/** The same question to the model as it was and as it is, side by side. */
+import {byId, element} from './dom';
+import {messageOf} from './errors';
+import type {FineTuning} from './library';
+
+const MAX_TOKENS = 80;
+const closedText = 'When the run is done, both models answer here, side by side.';
+
+export class Chat {
+  private run: FineTuning | null = null;
+  private abort: AbortController | null = null;
+  /** Whether the model goes on with a text, and does not answer messages. */
+  private goesOn = false;
+
+  constructor() {
+    byId('chat-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.ask();
+    });
+    byId('chat-text').addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      void this.ask();
+    });
+    byId('chat-stop').addEventListener('click', () => this.abort?.abort());
+  }
+
+  /** @param goesOn Whether it is a model of texts, such as the built-in one. */
+  open(run: FineTuning, goesOn: boolean): void {
+    this.run = run;
+    this.goesOn = goesOn;
+    this.setOpen(true);
+    const text = byId<HTMLTextAreaElement>('chat-text');
+    text.value = goesOn ? 'The captain' : '';
+    text.placeholder = goesOn ? 'Some words to go on with' : 'Ask something';
+    byId('chat-label').textContent = goesOn ? 'Words to go on with' : 'Message';
+    byId('chat-send').textContent = goesOn ? 'Write' : 'Ask';
+    byId('after-note').textContent = goesOn
+      ? 'Both models go on with the same words.'
+      : 'Ask both models the same.';
+    for (const of of ['before', 'after']) byId(`chat-${of}`).replaceChildren();
+  }
+
+  close(): void {
+    this.abort?.abort();
+    this.run = null;
+    this.setOpen(false);
+  }
+
+  private setOpen(isOpen: boolean): void {
+    for (const id of ['chat-text', 'chat-send']) {
+      byId<HTMLTextAreaElement | HTMLButtonElement>(id).disabled = !isOpen;
+    }
+    if (!isOpen) byId('after-note').textContent = closedText;
+  }
+
+  private async ask(): Promise<void> {
+    const {run} = this;
+    const text = byId<HTMLTextAreaElement>('chat-text').value;
+    if (!run || this.abort || text.trim() === '') return;
+    this.abort = new AbortController();
+    this.setBusy(true);
+    for (const of of ['before', 'after'] as const) byId(`chat-${of}`).replaceChildren();
+    try {
+      for (const of of ['after', 'before'] as const) {
+        if (!this.abort.signal.aborted) await this.answer(run, text, of, this.abort.signal);
+      }
+    } finally {
+      this.abort = null;
+      this.setBusy(false);
+    }
+  }
+
+  private async answer(
+    run: FineTuning,
+    text: string,
+    of: 'before' | 'after',
+    signal: AbortSignal,
+  ): Promise<void> {
+    const target = byId(`chat-${of}`);
+    const written = document.createTextNode('');
+    target.replaceChildren(...(this.goesOn ? [element('b', {textContent: text})] : []), written);
+    target.classList.add('waiting');
+    try {
+      const seed = 1; // the same draws for both
+      const options = {of, maxTokens: MAX_TOKENS, temperature: 0.7, seed, signal};
+      written.data = await run.chat(text, {
+        ...options,
+        onText: (piece) => written.appendData(piece),
+      });
+    } catch (error) {
+      if (!signal.aborted) written.data += ` (${messageOf(error)})`;
+    } finally {
+      target.classList.remove('waiting');
+    }
+  }
+
+  private setBusy(isBusy: boolean): void {
+    byId<HTMLButtonElement>('chat-send').disabled = isBusy;
+    byId('chat-stop').hidden = !isBusy;
+  }
+}

@@ -1,0 +1,107 @@
+/** Which model, which text, which settings: what a run is made of. */
+import type {FineTuneOptions} from './library';
+import {builtInDefaults, settings, tabDefaults, type SettingName, type Settings} from './settings';
+
+export type ModelChoice =
+  | {kind: 'built-in'}
+  | {kind: 'hub'; name: string; token: string}
+  | {kind: 'files'; files: Record<string, File>};
+
+export type DataChoice =
+  | {kind: 'built-in'; text: TextName}
+  | {kind: 'pasted'; text: string}
+  | {kind: 'files'; files: Record<string, File>};
+
+/** The built-in texts, by the names of their files. */
+export const texts = {
+  'moby-dick': 'Moby-Dick',
+  'state-of-the-union': 'State of the Union',
+} as const;
+export type TextName = keyof typeof texts;
+
+export interface Choice {
+  model: ModelChoice;
+  data: DataChoice;
+  settings: Settings;
+}
+
+/** The defaults of this page for a model; what is in neither has the library's. */
+export function defaultsFor({model}: Choice): Settings {
+  return model.kind === 'built-in' ? builtInDefaults : tabDefaults;
+}
+
+/** The method of a choice. */
+export function methodOf({settings: {method}}: Choice): string {
+  return String(method ?? 'owlore');
+}
+
+/** What is still missing, in words; null if nothing is. */
+export function missing({model, data}: Choice): string | null {
+  if (model.kind === 'hub' && model.name === '') return 'Name a model of the Hugging Face Hub.';
+  if (model.kind === 'files' && Object.keys(model.files).length === 0) {
+    return 'Drop the files of a model.';
+  }
+  if (data.kind === 'pasted' && data.text.trim() === '') return 'Paste some examples.';
+  if (data.kind === 'files' && Object.keys(data.files).length === 0) {
+    return 'Drop a file of examples.';
+  }
+  return null;
+}
+
+/** The model and the data in words. */
+export function modelTitle({model}: Choice): string {
+  if (model.kind === 'built-in') return 'the built-in model';
+  if (model.kind === 'hub') return model.name || 'a model of the Hub';
+  return Object.keys(model.files)[0]?.split('/')[0] ?? 'your model';
+}
+
+export function dataTitle({data}: Choice): string {
+  if (data.kind === 'built-in') return texts[data.text];
+  if (data.kind === 'pasted') return 'pasted examples';
+  const [first, ...others] = Object.keys(data.files);
+  return first === undefined ? 'your data' : others.length > 0 ? `${first} and more` : first;
+}
+
+/** The settings that matter with the method, where neither given nor defaulted is the library's affair. */
+function settingsOf(choice: Choice): Settings {
+  const method = methodOf(choice);
+  const all = {...defaultsFor(choice), ...choice.settings};
+  return Object.fromEntries(
+    Object.entries(all).filter(([name]) => settings[name as SettingName].matters?.(method) ?? true),
+  );
+}
+
+/** The options of the library. */
+export async function optionsOf(choice: Choice): Promise<FineTuneOptions> {
+  const {model, data} = choice;
+  const isBuiltIn = model.kind === 'built-in';
+  return {
+    ...(settingsOf(choice) as Partial<FineTuneOptions>),
+    model: isBuiltIn
+      ? new URL('model', document.baseURI).href
+      : model.kind === 'hub'
+        ? model.name
+        : model.files,
+    data: await filesOf(data),
+    ...(model.kind === 'hub' && model.token !== '' && {token: model.token}),
+    // The built-in model reads texts, in rows without gaps.
+    ...(isBuiltIn && data.kind === 'built-in' && {dataset: {packing: true}}),
+    ...(isBuiltIn && {prompts: ['The captain']}),
+  };
+}
+
+async function filesOf(data: DataChoice): Promise<Record<string, Blob>> {
+  if (data.kind === 'files') return data.files;
+  if (data.kind === 'pasted') return {pasted: new Blob([data.text])};
+  const name = `${data.text}.txt`;
+  let response: Response;
+  try {
+    response = await fetch(new URL(`texts/${name}`, document.baseURI));
+  } catch (cause) {
+    throw Object.assign(new Error(`${texts[data.text]} cannot be loaded`, {cause}), {
+      code: 'offline',
+    });
+  }
+  if (!response.ok) throw new Error(`${name}: the server answers ${response.status}`);
+  return {[name]: await response.blob()};
+}

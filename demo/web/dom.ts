@@ -1,0 +1,59 @@
+/** Elements of the page. Texts, whoever wrote them, are put in as texts alone. */
+
+/** The element with an id, of which the page is known to have one. */
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no element '${id}'`);
+  return found as T;
+}
+
+/** A new element with properties and children; a text is a text node. */
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Partial<Omit<HTMLElementTagNameMap[K], 'style'>> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Sets the text of an element, unless it is that already. */
+export function setText(target: HTMLElement, text: string): void {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** Calls `work` before the next picture is drawn, once, however often it was asked for. */
+export function onNextFrame(work: () => void): () => void {
+  let isDue = false;
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    // A hidden tab draws nothing; what was asked for comes when it is seen again.
+    requestAnimationFrame(() => {
+      isDue = false;
+      work();
+    });
+  };
+}
+
+/** Calls `work` when nothing more was asked for in some milliseconds. */
+export function afterPause(work: () => void, milliseconds: number): () => void {
+  let timer = 0;
+  return () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(work, milliseconds);
+  };
+}
+
+/** The colour of a variable of the style sheet. */
+export function color(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+/** Calls `work` when the colours have changed. */
+export function onColorsChange(work: () => void): void {
+  dark.addEventListener('change', work);
+}

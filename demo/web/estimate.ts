@@ -1,0 +1,158 @@
+/** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
+import {missing, optionsOf} from './choice';
+import {afterPause, byId, element, setText} from './dom';
+import {messageOf, wayOut} from './errors';
+import type {Form} from './form';
+import {inspectInWorker, makeWorker, type Inspection} from './library';
+import {settingNames, settings, type SettingName} from './settings';
+import {bytesText, countText, largeCountText} from './words';
+
+const PAUSE = 400; // ms without a change, after which it is asked
+const MOST_EXAMPLES = 5;
+const MOST_LETTERS = 1200; // of an example
+const MOST_PROBLEMS = 4;
+
+export class EstimatePanel {
+  private count = 0;
+  private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
+
+  /** @param onFound Called with what was found, before it is shown. */
+  constructor(
+    private readonly form: Form,
+    private readonly onFound: (inspection: Inspection) => void,
+  ) {}
+
+  /** Asks anew, unless something changes again at once. */
+  update(): void {
+    this.count++;
+    const lack = missing(this.form.choice);
+    if (lack !== null) this.say(lack);
+    else {
+      this.say('Computing what it takes …');
+      this.askSoon();
+    }
+  }
+
+  private async ask(): Promise<void> {
+    const asked = ++this.count;
+    try {
+      const options = await optionsOf(this.form.choice);
+      const inspection = await inspectInWorker({...options, worker: makeWorker});
+      if (asked !== this.count) return;
+      this.onFound(inspection);
+      this.showEstimate(inspection);
+      showPreview(inspection);
+    } catch (error) {
+      if (asked === this.count) this.say(`${messageOf(error)} ${wayOut(error)}`.trim(), true);
+    }
+  }
+
+  private say(text: string, isBad = false): void {
+    byId('estimate-title').parentElement!.classList.toggle('tight', isBad);
+    setText(byId('estimate-note'), text);
+    byId('estimate-way').replaceChildren();
+  }
+
+  private showEstimate({estimate, plainBytes, limit, nearest, config}: Inspection): void {
+    const fits = limit === null || estimate.total <= limit;
+    const room = limit === null ? '' : ` of the ${bytesText(limit)} that this tab may have`;
+    this.say(
+      `${fits ? 'Yes: it takes' : 'No: it would take'} ${bytesText(estimate.total)}${room}. ` +
+        `Plain fine-tuning takes ${bytesText(plainBytes)}. ` +
+        `${largeCountText(config.parameters)} parameters in ${config.blocks} blocks.`,
+      !fits,
+    );
+    drawStack(estimate, plainBytes, limit);
+    if (fits) return;
+    byId('estimate-way').replaceChildren(...(nearest ? [this.wayOf(nearest)] : [nothingFits()]));
+  }
+
+  private wayOf(nearest: object): HTMLElement {
+    const known = Object.entries(nearest).filter(([name]) =>
+      settingNames.includes(name as SettingName),
+    ) as [SettingName, string | number][];
+    const words = known.map(
+      ([name, value]) => `${settings[name].label.toLowerCase()} ${wordOf(name, value)}`,
+    );
+    const button = element('button', {type: 'button', textContent: `Take ${words.join(', ')}`});
+    button.addEventListener('click', () => {
+      this.form.apply(Object.fromEntries(known));
+      this.update();
+    });
+    return button;
+  }
+}
+
+function wordOf(name: SettingName, value: string | number): string {
+  const setting = settings[name];
+  return setting.kind === 'choice' ? (setting.choices[value] ?? String(value)) : String(value);
+}
+
+function nothingFits(): HTMLElement {
+  return element('span', {
+    className: 'note',
+    textContent: 'No setting makes it fit: choose a smaller model.',
+  });
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** The parts beside each other, and a line for what the tab may have. */
+function drawStack(
+  {total, parts}: Inspection['estimate'],
+  plainBytes: number,
+  limit: number | null,
+): void {
+  const most = Math.max(total, plainBytes, limit !== null && limit < 2 * plainBytes ? limit : 0);
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', '0 0 100 10');
+  svg.setAttribute('preserveAspectRatio', 'none');
+  let x = 0;
+  const rest = Math.max(0, total - parts.weights - parts.state);
+  const widths = {weights: parts.weights, state: parts.state, activations: rest};
+  const add = (name: string, from: number, width: number) => {
+    const rect = document.createElementNS(SVG, 'rect');
+    rect.setAttribute('class', `fill-${name}`);
+    rect.setAttribute('x', String(from));
+    rect.setAttribute('width', String(width));
+    rect.setAttribute('height', '10');
+    svg.append(rect);
+  };
+  for (const [name, bytes] of Object.entries(widths)) {
+    const width = (100 * bytes) / most;
+    add(name, x, width);
+    x += width;
+  }
+  if (limit !== null && limit <= most) add('limit', Math.min((100 * limit) / most, 99.4), 0.6);
+  const stack = byId('estimate-stack');
+  stack.setAttribute(
+    'aria-label',
+    `${bytesText(total)}: weights ${bytesText(parts.weights)}, optimizer ${bytesText(parts.state)}, the rest ${bytesText(rest)}; plain fine-tuning ${bytesText(plainBytes)}`,
+  );
+  stack.replaceChildren(svg);
+}
+
+/** Examples in pieces, those that are learnt marked; all of it as text. */
+function showPreview({data}: Inspection): void {
+  const examples = data.preview.slice(0, MOST_EXAMPLES).map((pieces) => {
+    let left = MOST_LETTERS;
+    const parts = pieces.flatMap(({text, isLearnt}) => {
+      const shown = text.slice(0, left);
+      left -= shown.length;
+      const cut = shown.length < text.length ? `${shown}…` : shown;
+      return cut === '' ? [] : [element(isLearnt ? 'mark' : 'span', {textContent: cut})];
+    });
+    return element('p', {}, ...parts);
+  });
+  byId('examples').replaceChildren(...examples);
+  const tokens = data.tokens === undefined ? '' : `, ${largeCountText(data.tokens)} tokens`;
+  const more = data.problems.length - MOST_PROBLEMS;
+  setText(
+    byId('problems'),
+    [
+      `${countText(data.examples)} examples${tokens}.`,
+      ...data.problems.slice(0, MOST_PROBLEMS),
+      ...(more > 0 ? [`and ${more} more`] : []),
+    ].join('\n'),
+  );
+}

@@ -1,0 +1,331 @@
+/** The form of a run: model, text and settings. It knows what is chosen, and tells when that changes. */
+import {
+  defaultsFor,
+  methodOf,
+  texts,
+  type Choice,
+  type DataChoice,
+  type ModelChoice,
+  type TextName,
+} from './choice';
+import {byId, element} from './dom';
+import {DropZone} from './drop_zone';
+import {readSetting, settingNames, settings, type SettingName, type Settings} from './settings';
+
+const suggestedModels = [
+  'HuggingFaceTB/SmolLM2-135M-Instruct',
+  'HuggingFaceTB/SmolLM2-360M-Instruct',
+  'Qwen/Qwen2.5-0.5B-Instruct',
+];
+const WIDE: readonly SettingName[] = ['method', 'backend'];
+
+interface Field {
+  frame: HTMLElement;
+  input: HTMLInputElement | HTMLSelectElement;
+  help: HTMLElement;
+}
+
+export class Form {
+  readonly choice: Choice = {
+    model: {kind: 'built-in'},
+    data: {kind: 'built-in', text: 'moby-dick'},
+    settings: {},
+  };
+  private readonly fields = {} as Record<SettingName, Field>;
+  private readonly kept = {
+    hub: {kind: 'hub', name: '', token: ''} as ModelChoice & {kind: 'hub'},
+    modelFiles: {kind: 'files', files: {}} as ModelChoice & {kind: 'files'},
+    pasted: {kind: 'pasted', text: ''} as DataChoice & {kind: 'pasted'},
+    dataFiles: {kind: 'files', files: {}} as DataChoice & {kind: 'files'},
+  };
+  private readonly modelTabs: Tabs;
+  private readonly dataTabs: Tabs;
+
+  constructor(private readonly onChange: () => void) {
+    this.modelTabs = new Tabs(byId('model-tabs'), byId('model-panel'), 'model', [
+      {value: 'built-in', label: 'Built in', panel: note(builtInModelText)},
+      {value: 'hub', label: 'From the Hub', panel: this.hubPanel()},
+      {value: 'files', label: 'My files', panel: this.modelFilesPanel()},
+    ]);
+    this.dataTabs = new Tabs(byId('data-tabs'), byId('data-panel'), 'data', [
+      {value: 'moby-dick', label: 'Moby-Dick', panel: note(mobyDickText)},
+      {value: 'state-of-the-union', label: 'Speeches', panel: note(speechesText)},
+      {value: 'pasted', label: 'Paste', panel: this.pastePanel()},
+      {value: 'files', label: 'My files', panel: this.dataFilesPanel()},
+    ]);
+    this.modelTabs.onSelect = (value) => {
+      this.choice.model =
+        value === 'hub'
+          ? this.kept.hub
+          : value === 'files'
+            ? this.kept.modelFiles
+            : {kind: 'built-in'};
+      this.changed();
+    };
+    this.dataTabs.onSelect = (value) => {
+      this.choice.data =
+        value === 'pasted'
+          ? this.kept.pasted
+          : value === 'files'
+            ? this.kept.dataFiles
+            : {kind: 'built-in', text: value as TextName};
+      this.changed();
+    };
+    for (const name of settingNames) this.addField(name);
+    byId('form').addEventListener('submit', (event) => event.preventDefault());
+    this.refresh();
+  }
+
+  /** Shows what an address asks for. */
+  set(model: string | undefined, text: string | undefined, given: Settings): void {
+    if (model !== undefined) {
+      this.kept.hub.name = model;
+      byId<HTMLInputElement>('hub-name').value = model;
+      this.modelTabs.select('hub');
+      this.choice.model = this.kept.hub;
+    }
+    if (text !== undefined && Object.hasOwn(texts, text)) {
+      this.dataTabs.select(text);
+      this.choice.data = {kind: 'built-in', text: text as TextName};
+    }
+    this.apply(given);
+  }
+
+  /** Sets some of the settings. */
+  apply(given: Settings): void {
+    Object.assign(this.choice.settings, given);
+    for (const [name, value] of Object.entries(given)) {
+      const {input} = this.fields[name as SettingName];
+      input.value = String(value);
+      if (settings[name as SettingName].isMore) byId<HTMLDetailsElement>('more').open = true;
+    }
+    this.refresh();
+  }
+
+  /** The first of the settings that is no value which it takes. */
+  get firstWrong(): SettingName | undefined {
+    return settingNames.find((name) => this.fields[name].input.ariaInvalid === 'true');
+  }
+
+  focus(name: SettingName): void {
+    if (settings[name].isMore) byId<HTMLDetailsElement>('more').open = true;
+    this.fields[name].input.focus();
+  }
+
+  set isLocked(isLocked: boolean) {
+    byId<HTMLFieldSetElement>('fields').disabled = isLocked;
+  }
+
+  private changed(): void {
+    this.refresh();
+    this.onChange();
+  }
+
+  private addField(name: SettingName): void {
+    const setting = settings[name];
+    const id = `setting-${name}`;
+    const helpId = `${id}-help`;
+    const input =
+      setting.kind === 'choice'
+        ? element(
+            'select',
+            {id},
+            ...Object.entries(setting.choices).map(([value, label]) =>
+              element('option', {value, textContent: label}),
+            ),
+          )
+        : element('input', {id, inputMode: 'decimal', autocomplete: 'off', maxLength: 12});
+    input.setAttribute('aria-describedby', helpId);
+    const help = element('p', {id: helpId, className: 'help', textContent: setting.help});
+    const frame = element(
+      'div',
+      {className: WIDE.includes(name) ? 'field wide' : 'field'},
+      element('label', {htmlFor: id, textContent: setting.label}),
+      input,
+      help,
+    );
+    input.addEventListener('input', () => this.read(name));
+    byId(setting.isMore ? 'more-settings' : 'settings').append(frame);
+    this.fields[name] = {frame, input, help};
+  }
+
+  /** Takes what a field has; of a text that is no value it says so, and keeps nothing. */
+  private read(name: SettingName): void {
+    const {input, help} = this.fields[name];
+    const setting = settings[name];
+    const text = input.value.trim();
+    const value = text === '' ? null : readSetting(name, text);
+    const isWrong = text !== '' && value === null;
+    input.ariaInvalid = String(isWrong);
+    help.classList.toggle('wrong', isWrong);
+    help.textContent =
+      isWrong && setting.kind === 'number'
+        ? `${setting.isWhole ? 'A whole number' : 'A number'} from ${setting.min} to ${setting.max}.`
+        : setting.help;
+    const fallback = this.fallback(name);
+    if (value === null || (setting.kind === 'choice' && value === fallback)) {
+      this.choice.settings = Object.fromEntries(
+        Object.entries(this.choice.settings).filter(([other]) => other !== name),
+      );
+    } else {
+      this.choice.settings[name] = value;
+    }
+    this.changed();
+  }
+
+  /** What a setting is where nothing is given. */
+  private fallback(name: SettingName): string | number | undefined {
+    const setting = settings[name];
+    const own = defaultsFor(this.choice)[name];
+    return own ?? (setting.kind === 'choice' ? Object.keys(setting.choices)[0] : undefined);
+  }
+
+  /** Shows defaults, and which settings play no part with the method. */
+  private refresh(): void {
+    const method = methodOf(this.choice);
+    for (const name of settingNames) {
+      const {frame, input} = this.fields[name];
+      const setting = settings[name];
+      const matters = setting.matters?.(method) ?? true;
+      input.disabled = !matters;
+      frame.classList.toggle('idle', !matters);
+      const fallback = this.fallback(name);
+      if (input instanceof HTMLInputElement) {
+        input.placeholder = matters
+          ? String(fallback ?? ('otherwise' in setting ? setting.otherwise : ''))
+          : 'not used';
+      } else if (this.choice.settings[name] === undefined) {
+        input.value = String(fallback);
+      }
+    }
+  }
+
+  private hubPanel(): HTMLElement {
+    const list = element(
+      'datalist',
+      {id: 'hub-models'},
+      ...suggestedModels.map((value) => element('option', {value})),
+    );
+    const name = element('input', {
+      id: 'hub-name',
+      placeholder: suggestedModels[0]!,
+      spellcheck: false,
+      autocapitalize: 'off',
+      maxLength: 300,
+    });
+    name.setAttribute('list', 'hub-models');
+    name.setAttribute('aria-label', 'Name of a model on the Hugging Face Hub');
+    const token = element('input', {
+      id: 'hub-token',
+      type: 'password',
+      placeholder: 'Token, for models behind conditions',
+      autocomplete: 'off',
+      maxLength: 300,
+    });
+    token.setAttribute('aria-label', 'Token of the Hugging Face Hub, for models behind conditions');
+    const take = () => {
+      this.kept.hub.name = name.value.trim();
+      this.kept.hub.token = token.value.trim();
+      this.changed();
+    };
+    name.addEventListener('change', take);
+    token.addEventListener('change', take);
+    return element(
+      'div',
+      {className: 'panel'},
+      name,
+      list,
+      token,
+      note(
+        'LLaMA, SmolLM2, Mistral, Qwen2 and 3, Gemma 3. Loaded once, then kept in this browser.',
+      ),
+    );
+  }
+
+  private modelFilesPanel(): HTMLElement {
+    return new DropZone({
+      text: 'Drop a model’s folder, or a GGUF file',
+      takesFolder: true,
+      onFiles: (files) => {
+        this.kept.modelFiles.files = files;
+        this.changed();
+      },
+    }).element;
+  }
+
+  private pastePanel(): HTMLElement {
+    const text = element('textarea', {
+      id: 'pasted',
+      rows: 5,
+      spellcheck: false,
+      placeholder: '{"prompt": "What is a whale?", "answer": "A spouting fish."}\n…',
+    });
+    text.setAttribute('aria-label', 'Examples');
+    text.addEventListener('input', () => {
+      this.kept.pasted.text = text.value;
+      this.changed();
+    });
+    return element('div', {className: 'panel'}, text, note(dataText));
+  }
+
+  private dataFilesPanel(): HTMLElement {
+    const {element: zone} = new DropZone({
+      text: 'Drop files of examples',
+      takesFolder: false,
+      onFiles: (files) => {
+        this.kept.dataFiles.files = files;
+        this.changed();
+      },
+    });
+    return element('div', {className: 'panel'}, zone, note(dataText));
+  }
+}
+
+const builtInModelText =
+  '1.7 million parameters in 8 blocks, which have read presidents’ speeches. Small enough for any computer.';
+const mobyDickText = 'The novel: another century’s prose, which the model has never seen.';
+const speechesText =
+  'Recent State of the Union addresses, of the kind that the model already knows.';
+const dataText = 'jsonl, json, csv, tsv or plain text: chats, prompts with answers, or texts.';
+
+function note(textContent: string): HTMLElement {
+  return element('p', {className: 'note', textContent});
+}
+
+interface Tab {
+  value: string;
+  label: string;
+  panel: HTMLElement;
+}
+
+/** Radio buttons, of which the chosen one has its panel shown. */
+class Tabs {
+  onSelect: (value: string) => void = () => undefined;
+  private readonly inputs: HTMLInputElement[];
+
+  constructor(
+    list: HTMLElement,
+    frame: HTMLElement,
+    name: string,
+    private readonly tabs: readonly Tab[],
+  ) {
+    this.inputs = tabs.map(({value}) => element('input', {type: 'radio', name, value}));
+    tabs.forEach(({value, label}, i) => {
+      list.append(element('label', {}, this.inputs[i]!, label));
+      this.inputs[i]!.addEventListener('change', () => {
+        this.select(value);
+        this.onSelect(value);
+      });
+    });
+    frame.append(...tabs.map(({panel}) => panel));
+    this.select(tabs[0]!.value);
+  }
+
+  select(value: string): void {
+    this.tabs.forEach((tab, i) => {
+      const isChosen = tab.value === value;
+      this.inputs[i]!.checked = isChosen;
+      tab.panel.hidden = !isChosen;
+    });
+  }
+}

@@ -1,0 +1,398 @@
+/** The page: a form, a run, and what it shows of it. */
+import {readAddress, writeAddress} from './address';
+import {Chat} from './chat';
+import {dataTitle, missing, modelTitle, optionsOf} from './choice';
+import {byId, setText} from './dom';
+import {downloadModel, removeTemporary} from './download';
+import {codeOf, messageOf, wayOut} from './errors';
+import {EstimatePanel} from './estimate';
+import {Form} from './form';
+import {Frames} from './frames';
+import {
+  fineTuneInWorker,
+  makeWorker,
+  resumeInWorker,
+  type FineTuning,
+  type Outcome,
+  type RunSummary,
+  type SaveForm,
+  type StatusEvent,
+} from './library';
+import {hideNotice, showNotice} from './notice';
+import {registerServiceWorker} from './offline';
+import {RunLog} from './run_log';
+import {Runs} from './runs';
+import {Stage} from './stage';
+import {bytesText, countText} from './words';
+
+type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
+
+const frames = new Frames();
+const stage = new Stage(frames);
+const chat = new Chat();
+const runs = new Runs((run) => goOnWith(run));
+const form = new Form(() => formChanged());
+const estimate = new EstimatePanel(form, ({config}) => {
+  if (state === 'idle') stage.heat.setBlocks(config.blocks);
+});
+
+let state: State = 'idle';
+let run: FineTuning | null = null;
+let log: RunLog | null = null;
+/** What the run in the page is made of, in words. */
+let title = {model: '', data: '', goesOn: true};
+
+// --- the address
+
+function formChanged(): void {
+  const {model, data, settings} = form.choice;
+  const address = writeAddress({
+    ...(model.kind === 'hub' && model.name !== '' && {model: model.name}),
+    ...(data.kind === 'built-in' && data.text !== 'moby-dick' && {text: data.text}),
+    settings,
+  });
+  history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
+  showStart();
+  estimate.update();
+}
+
+function showStart(): void {
+  const isDefault = form.choice.model.kind === 'built-in' && form.choice.data.kind === 'built-in';
+  if (state !== 'idle') return;
+  say(
+    isDefault
+      ? 'Some minutes, 6 MB, nothing to install.'
+      : (missing(form.choice) ??
+          `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
+  );
+}
+
+// --- a run
+
+async function start(): Promise<void> {
+  const lack = missing(form.choice);
+  const wrong = form.firstWrong;
+  if (wrong) {
+    form.focus(wrong);
+    return;
+  }
+  if (lack !== null) {
+    showNotice(lack);
+    return;
+  }
+  setState('starting');
+  say('Starting …');
+  const {model} = form.choice;
+  title = {
+    model: modelTitle(form.choice),
+    data: dataTitle(form.choice),
+    goesOn: model.kind === 'built-in',
+  };
+  try {
+    const options = await optionsOf(form.choice);
+    follow(fineTuneInWorker({...options, worker: makeWorker}));
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function goOnWith(summary: RunSummary): void {
+  leave();
+  title = {model: summary.model, data: summary.data, goesOn: isBuiltIn(summary)};
+  setState('starting');
+  say('Opening …');
+  follow(resumeInWorker(summary.name, {worker: makeWorker}));
+  byId('stage').focus({preventScroll: true});
+  scrollTo({top: 0});
+}
+
+/** Whether a run is one of the built-in model, which goes on with texts. */
+function isBuiltIn({model}: RunSummary): boolean {
+  return new URL('model', document.baseURI).href === model || model === 'model';
+}
+
+/** Shows a run as it goes. */
+function follow(training: FineTuning): void {
+  hideNotice();
+  run = training;
+  const itsLog = new RunLog(training, () => {
+    if (run === training) stage.update();
+  });
+  log = itsLog;
+  stage.show(itsLog);
+  training
+    .on('status', (status) => {
+      if (run === training) showStatus(status);
+    })
+    .on('step', () => {
+      if (run === training) frames.ask(showProgress);
+    })
+    .on('paused', ({step}) => {
+      setState('paused');
+      say(`Paused after step ${countText(step)}; the run is kept in this browser.`);
+      announce('Paused.');
+    })
+    .on('resumed', () => {
+      setState('training');
+      announce('Training goes on.');
+    })
+    .on('warning', ({text}) => console.info(text));
+  training.ready.then(
+    () => {
+      if (run !== training || state !== 'starting') return;
+      setState('training');
+      announce('Training has begun.');
+    },
+    () => undefined, // told by `finished`
+  );
+  training.finished.then(
+    (outcome) => {
+      if (run === training) ended(training, outcome);
+    },
+    (error: unknown) => {
+      if (run === training) failed(error);
+    },
+  );
+}
+
+function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
+  setState('ended');
+  const words = stopped
+    ? `Stopped after step ${countText(step)} of ${countText(steps)}.`
+    : `Done: ${title.model} has learnt from ${title.data}.`;
+  say(words);
+  announce(words);
+  byId<HTMLProgressElement>('progress').value = steps === 0 ? 1 : step / steps;
+  stage.update();
+  chat.open(training, title.goesOn);
+  setDownloads(true);
+  byId('adapter-item').hidden = form.choice.settings.method !== 'lora';
+  void refreshRuns();
+}
+
+function failed(error: unknown): void {
+  const hadSteps = (log?.steps.length ?? 0) > 0;
+  const name = log?.info?.run ?? null;
+  leave();
+  setState('idle');
+  say('It did not work.');
+  const actions =
+    hadSteps && name !== null
+      ? [{label: 'Go on from the last checkpoint', act: () => void goOnByName(name)}]
+      : codeOf(error) === 'no-webgpu' || codeOf(error) === 'device-lost'
+        ? [
+            {
+              label: 'Start on wasm',
+              act: () => {
+                form.apply({backend: 'wasm'});
+                formChanged();
+                void start();
+              },
+            },
+          ]
+        : [];
+  showNotice(`${sentence(messageOf(error))} ${wayOut(error)}`.trim(), actions);
+  console.info(error);
+  void refreshRuns();
+}
+
+async function goOnByName(name: string): Promise<void> {
+  const found = (await runs.refresh()).find((one) => one.name === name);
+  if (found) goOnWith(found);
+  else showNotice('This run has no checkpoint yet.');
+}
+
+/** Ends the worker; what is kept stays. */
+function leave(): void {
+  setDownloads(false);
+  chat.close();
+  run?.dispose();
+  run = null;
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+// --- what is shown of it
+
+const buttons = ['start', 'resume', 'pause', 'stop', 'again'] as const;
+const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
+  idle: ['start'],
+  starting: ['stop'],
+  training: ['pause', 'stop'],
+  pausing: ['pause', 'stop'],
+  paused: ['resume', 'stop'],
+  stopping: ['stop'],
+  ended: ['again'],
+};
+
+function setState(next: State): void {
+  state = next;
+  document.body.dataset.state = next;
+  const had = document.activeElement?.id;
+  for (const name of buttons) {
+    const button = byId<HTMLButtonElement>(name);
+    button.hidden = !shownIn[next].includes(name);
+    button.disabled = next === 'pausing' || next === 'stopping';
+  }
+  // Focus does not fall out of the page with a button that goes away.
+  if (buttons.some((name) => name === had) && byId(had!).hidden) byId(shownIn[next][0]!).focus();
+  const isBusy = next !== 'idle' && next !== 'ended';
+  form.isLocked = isBusy;
+  runs.isLocked = isBusy;
+  const canSetRate = next === 'training' || next === 'paused';
+  byId<HTMLInputElement>('rate').disabled = !canSetRate;
+  byId<HTMLButtonElement>('rate-set').disabled = !canSetRate;
+  if (next === 'idle' || next === 'starting') {
+    byId<HTMLProgressElement>('progress').value = 0;
+  }
+}
+
+function showStatus({phase, text, done, total}: StatusEvent): void {
+  if (phase === 'training') return;
+  const isBytes = phase === 'model';
+  const amount = (n: number) => (isBytes ? bytesText(n) : countText(n));
+  say(
+    done !== undefined && total !== undefined
+      ? `${text}: ${amount(done)} of ${amount(total)}`
+      : text,
+  );
+  if (state === 'starting' && done !== undefined && total) {
+    byId<HTMLProgressElement>('progress').value = done / total;
+  }
+}
+
+function showProgress(): void {
+  const info = log?.info;
+  const last = log?.last;
+  if (!info || !last || state === 'ended') return;
+  byId<HTMLProgressElement>('progress').value = last.step / info.steps;
+  if (state === 'training') {
+    say(
+      `Training ${title.model} on ${title.data}: step ${countText(last.step)} of ${countText(info.steps)}.`,
+    );
+    const tenth = Math.ceil(info.steps / 10);
+    if (last.step % tenth === 0) announce(`Step ${last.step} of ${info.steps}.`);
+  }
+}
+
+function say(text: string): void {
+  setText(byId('phase'), text);
+}
+
+/** Says it to those who do not see the page. */
+function announce(text: string): void {
+  setText(byId('live'), text);
+}
+
+async function refreshRuns(): Promise<RunSummary[]> {
+  try {
+    return await runs.refresh();
+  } catch (error) {
+    setText(byId('runs-note'), `Runs cannot be kept here: ${messageOf(error)}`);
+    return [];
+  } finally {
+    runs.isLocked = state !== 'idle' && state !== 'ended';
+  }
+}
+
+// --- what one can do
+
+function onClick(id: string, act: () => void): void {
+  byId(id).addEventListener('click', act);
+}
+
+onClick('start', () => void start());
+onClick('pause', () => {
+  setState('pausing');
+  say('Pausing after this step …');
+  run?.pause().catch((error: unknown) => showNotice(`${messageOf(error)} ${wayOut(error)}`));
+});
+onClick('resume', () => run?.resume());
+onClick('stop', () => {
+  if (state === 'starting') {
+    leave();
+    setState('idle');
+    showStart();
+    return;
+  }
+  setState('stopping');
+  say('Stopping after this step …');
+  run?.stop().catch(() => undefined); // told by `finished`
+});
+onClick('again', () => {
+  leave();
+  setState('idle');
+  showStart();
+});
+
+byId('rate-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const rate = Number(byId<HTMLInputElement>('rate').value);
+  const isRight = rate > 0 && Number.isFinite(rate);
+  byId('rate').ariaInvalid = String(!isRight);
+  setText(byId('rate-note'), isRight ? 'set from the next step on' : 'a number above 0');
+  if (isRight) run?.setLearningRate(rate);
+});
+
+function setDownloads(areThere: boolean): void {
+  for (const button of document.querySelectorAll<HTMLButtonElement>('.downloads button')) {
+    button.disabled = !areThere;
+  }
+  setText(byId('download-note'), '');
+}
+
+function download(form: SaveForm): () => void {
+  return () => {
+    const training = run;
+    if (!training) return;
+    const note = byId('download-note');
+    setText(note, 'Writing the files …');
+    downloadModel(training, form, 'owlore-model').then(
+      () => setText(note, 'Handed to your downloads.'),
+      (error: unknown) => setText(note, `${messageOf(error)} ${wayOut(error)}`),
+    );
+  };
+}
+
+onClick('download-safetensors', download('safetensors'));
+onClick('download-gguf', download('gguf'));
+onClick('download-adapter', download('adapter'));
+onClick('download-report', () => {
+  const shown = log;
+  if (!shown) return;
+  import('./report')
+    .then(({downloadReport}) => downloadReport(shown, title))
+    .catch((error: unknown) => setText(byId('download-note'), messageOf(error)));
+});
+
+// --- the page is there
+
+const {model, text, settings} = readAddress(location.hash);
+form.set(model, text, settings);
+setState('idle');
+showStart();
+if (location.hash.includes('=')) estimate.update();
+// What a run takes is computed when somebody looks at the form, not at each visit: that loads tfjs.
+byId('form').addEventListener('focusin', () => estimate.update(), {once: true});
+byId('form').addEventListener('pointerdown', () => estimate.update(), {once: true});
+document.querySelector('.skip')!.addEventListener('click', (event) => {
+  event.preventDefault(); // the address has the settings
+  byId('stage').focus();
+});
+addEventListener('hashchange', () => {
+  if (location.hash.includes('=')) location.reload();
+});
+
+void removeTemporary();
+void registerServiceWorker();
+void refreshRuns().then((found) => {
+  const [latest] = found;
+  if (latest?.state !== 'stopped' || state !== 'idle') return;
+  showNotice(
+    `A run stopped at step ${countText(latest.step)} of ${countText(latest.steps)}: ${latest.model} on ${latest.data}.`,
+    [{label: 'Go on', act: () => goOnWith(latest)}],
+    'friendly',
+  );
+});

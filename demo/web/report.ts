@@ -1,0 +1,77 @@
+/** The report of a run: the same page that the command line and the demo write. */
+import head from '../../src/cli/report/page_head.html?raw';
+import template from '../../src/cli/report/report_template.html?raw';
+import type {RunRecord} from '../../src/cli/report/report';
+import uplotScript from 'uplot/dist/uPlot.iife.min.js?raw';
+import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
+import {total} from './charts/memory';
+import {hand} from './download';
+import type {RunLog} from './run_log';
+import {rateText} from './words';
+
+export function downloadReport(log: RunLog, title: {model: string; data: string}): void {
+  const record = recordOf(log, title);
+  const parts: [placeholder: string, text: string][] = [
+    ['<!-- pageHead -->', head],
+    ['/* uplotStyle */', uplotStyle],
+    ['/* uplotScript */', uplotScript],
+    ['"runRecord"', JSON.stringify(record).replaceAll('<', '\\u003c')],
+  ];
+  let html = template;
+  for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
+  hand(new Blob([html], {type: 'text/html'}), 'owlore-report.html');
+}
+
+function recordOf(log: RunLog, {model, data}: {model: string; data: string}): RunRecord {
+  const info = log.info!;
+  const before = new Map<string, string>();
+  const after = new Map<string, string>();
+  for (const {prompt, text} of log.samples) {
+    if (!before.has(prompt)) before.set(prompt, text);
+    after.set(prompt, text);
+  }
+  const peaks = log.steps.map(total);
+  return {
+    title: `OwLore: ${model} on ${data}`,
+    lead: `Fine-tuned in a browser, on the ${info.backend} backend.`,
+    method: 'OwLore',
+    backend: info.backend,
+    parameters: info.parameters,
+    seconds: log.outcome?.seconds ?? 0,
+    settings: {
+      steps: info.steps,
+      'tokens a step': info.tokensPerStep,
+      'first rate': rateText(log.steps[0]?.learningRate ?? 0),
+      threads: info.threads,
+    },
+    next: [],
+    scoreTitle: info.blocks.some(({score}) => score !== null) ? 'outlier ratio' : null,
+    outsideBlocks: 'all',
+    blocks: info.blocks.map(({name, score, probability}, i) => ({
+      name,
+      score,
+      probability,
+      stepsTrained: log.stepsTrained[i] ?? 0,
+    })),
+    steps: log.steps.map(({loss, learningRate, blocks, ...step}, i) => ({
+      loss,
+      learningRate,
+      active: info.blocks.map((_, block) => blocks.includes(block)),
+      peak: peaks[i] ?? step.peakBytes,
+    })),
+    heldOut: log.heldOut,
+    savedStep: log.heldOut.at(-1)?.step ?? 0,
+    memory: {
+      method: {
+        peak: Math.max(0, ...peaks),
+        state: Math.max(0, ...log.steps.map(({memory}) => memory.state)),
+      },
+      full: null,
+    },
+    samples: [...after].map(([prompt, text]) => ({
+      prompt,
+      before: before.get(prompt) ?? '',
+      after: text,
+    })),
+  };
+}

@@ -1,0 +1,116 @@
+/** What a run has told so far: the numbers behind every chart. */
+import type {
+  FineTuning,
+  HistoryEntry,
+  Outcome,
+  PeriodEvent,
+  RunInfo,
+  SampleTextEvent,
+  StepEvent,
+} from './library';
+
+const SMOOTHING = 0.1; // of the moving average: about 20 steps
+
+export class RunLog {
+  info: RunInfo | null = null;
+  /** Those that there were, by their number less one; one that was taken again after a break is there once. */
+  readonly steps: StepEvent[] = [];
+  /** The moving average of the losses, as long as `steps`. */
+  readonly smoothed: number[] = [];
+  readonly heldOut: {step: number; loss: number}[] = [];
+  readonly samples: SampleTextEvent[] = [];
+  readonly periods: PeriodEvent[] = [];
+  /** Of each block, in how many steps it trained. */
+  readonly stepsTrained: number[] = [];
+  outcome: Outcome | null = null;
+
+  /** @param onChange Called after each event. */
+  constructor(run: FineTuning, onChange: () => void) {
+    run
+      .on('ready', (info) => {
+        this.info = info;
+        for (const entry of info.history) this.add(entry);
+        onChange();
+      })
+      .on('step', (data) => {
+        this.add({event: 'step', data});
+        onChange();
+      })
+      .on('heldOut', (data) => {
+        this.add({event: 'heldOut', data});
+        onChange();
+      })
+      .on('sample', (data) => {
+        this.add({event: 'sample', data});
+        onChange();
+      })
+      .on('period', (data) => {
+        this.add({event: 'period', data});
+        onChange();
+      })
+      .on('done', (outcome) => {
+        this.outcome = outcome;
+        onChange();
+      });
+  }
+
+  get last(): StepEvent | undefined {
+    return this.steps.at(-1);
+  }
+
+  /** The period that a step is in. */
+  periodOf(step: number): PeriodEvent | undefined {
+    return this.periods.filter((period) => period.step <= step).at(-1);
+  }
+
+  /** Tokens a second, over the last ten steps. */
+  get speed(): number | null {
+    const recent = this.steps.slice(-10);
+    const seconds = sum(recent.map((step) => step.seconds));
+    return seconds > 0 ? sum(recent.map(({tokens}) => tokens)) / seconds : null;
+  }
+
+  /** Seconds that the rest of the run takes, at the speed of the last steps. */
+  get secondsLeft(): number | null {
+    const recent = this.steps.slice(-20);
+    if (recent.length === 0 || !this.info) return null;
+    const each = sum(recent.map(({seconds}) => seconds)) / recent.length;
+    return each * (this.info.steps - this.last!.step);
+  }
+
+  private add(entry: HistoryEntry): void {
+    if (entry.event === 'step') this.addStep(entry.data);
+    else if (entry.event === 'heldOut') replaceFrom(this.heldOut, entry.data);
+    else if (entry.event === 'sample') replaceFrom(this.samples, entry.data);
+    else if (entry.event === 'period') replaceFrom(this.periods, entry.data);
+  }
+
+  private addStep(step: StepEvent): void {
+    while (this.steps.length > 0 && this.last!.step >= step.step) this.removeLast();
+    const before = this.smoothed.at(-1) ?? step.loss;
+    const isUsable = Number.isFinite(step.loss);
+    this.smoothed.push(isUsable ? before + SMOOTHING * (step.loss - before) : before);
+    this.steps.push(step);
+    for (const block of step.blocks) this.stepsTrained[block] = this.trained(block) + 1;
+  }
+
+  private removeLast(): void {
+    this.smoothed.pop();
+    for (const block of this.steps.pop()!.blocks)
+      this.stepsTrained[block] = this.trained(block) - 1;
+  }
+
+  private trained(block: number): number {
+    return this.stepsTrained[block] ?? 0;
+  }
+}
+
+/** Adds what was told of a step in the place of what was told of it, and of later ones, before. */
+function replaceFrom<T extends {step: number}>(list: T[], item: T): void {
+  while (list.length > 0 && list.at(-1)!.step >= item.step) list.pop();
+  list.push(item);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}

@@ -1,0 +1,84 @@
+/** Earlier runs in this browser's storage. */
+import {byId, element} from './dom';
+import {messageOf} from './errors';
+import {deleteRun, listRuns, type RunSummary} from './library';
+import {showNotice} from './notice';
+import {bytesText, lossText} from './words';
+
+const states = {running: 'trains in another tab', stopped: 'stopped', done: 'done'} as const;
+
+export class Runs {
+  /** @param open Opens a run, or has it go on. */
+  constructor(private readonly open: (run: RunSummary) => void) {}
+
+  /** Reads the list anew, and returns it. */
+  async refresh(): Promise<RunSummary[]> {
+    const runs = await listRuns();
+    runs.sort((a, b) => b.changed - a.changed);
+    byId('runs').replaceChildren(...runs.map((run) => this.item(run)));
+    const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
+    byId('runs-note').textContent =
+      runs.length === 0
+        ? 'Runs are kept in this browser. A closed tab goes on where it was.'
+        : `${bytesText(bytes)} in this browser.`;
+    return runs;
+  }
+
+  set isLocked(isLocked: boolean) {
+    for (const button of byId('runs').querySelectorAll('button')) button.disabled = isLocked;
+  }
+
+  private item(run: RunSummary): HTMLElement {
+    const {state, step, steps} = run;
+    const open = element('button', {
+      type: 'button',
+      textContent: state === 'done' ? 'Open' : 'Go on',
+      hidden: state === 'running',
+    });
+    open.addEventListener('click', () => this.open(run));
+    const remove = element('button', {
+      type: 'button',
+      className: 'plain',
+      textContent: 'Delete',
+      hidden: state === 'running',
+    });
+    const title = titleOf(run);
+    open.setAttribute('aria-label', `${open.textContent}: ${title}`);
+    remove.setAttribute('aria-label', `Delete: ${title}`);
+    remove.addEventListener('click', () => this.remove(run, remove));
+    const loss = run.heldOut ?? run.loss;
+    return element(
+      'li',
+      {},
+      element('span', {className: 'name', textContent: title}),
+      element('span', {
+        className: 'small',
+        textContent: [
+          states[state],
+          `step ${step} of ${steps}`,
+          ...(loss === null ? [] : [`loss ${lossText(loss)}`]),
+          bytesText(run.bytes),
+          new Date(run.changed).toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'}),
+        ].join(' · '),
+      }),
+      element('span', {className: 'buttons'}, open, remove),
+    );
+  }
+
+  /** Asks once more by the button itself. */
+  private remove(run: RunSummary, button: HTMLButtonElement): void {
+    if (button.textContent === 'Delete') {
+      button.textContent = 'Really?';
+      setTimeout(() => (button.textContent = 'Delete'), 4000);
+      return;
+    }
+    button.disabled = true;
+    deleteRun(run.name)
+      .then(() => this.refresh())
+      .catch((error: unknown) => showNotice(messageOf(error)));
+  }
+}
+
+function titleOf({model, data}: RunSummary): string {
+  return `${model} on ${data}`;
+}

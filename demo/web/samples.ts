@@ -1,0 +1,26 @@
+/** Texts that the model writes as it learns, the newest first. */
+import {byId, element} from './dom';
+import type {RunLog} from './run_log';
+
+const shown = {log: null as RunLog | null, count: 0, last: -1};
+
+export function showSamples(log: RunLog): void {
+  const {samples} = log;
+  const last = samples.at(-1)?.step ?? -1;
+  if (log === shown.log && samples.length === shown.count && last === shown.last) return;
+  const isLonger = log === shown.log && samples.length > shown.count && last >= shown.last;
+  const from = isLonger ? shown.count : 0;
+  Object.assign(shown, {log, count: samples.length, last});
+  const list = byId('samples');
+  if (from === 0) list.replaceChildren();
+  for (const {step, prompt, text} of samples.slice(from)) {
+    list.prepend(
+      element(
+        'article',
+        {},
+        element('h4', {textContent: step === 0 ? 'Before training' : `After step ${step}`}),
+        element('p', {}, element('b', {textContent: prompt}), text),
+      ),
+    );
+  }
+}

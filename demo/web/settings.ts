@@ -1,0 +1,289 @@
+/** The settings of a run that the form offers and the address keeps, under the names of the library's options. */
+
+export type SettingName =
+  | 'method'
+  | 'gamma'
+  | 'rank'
+  | 'learningRate'
+  | 'steps'
+  | 'batchSize'
+  | 'maxLength'
+  | 'backend'
+  | 'interval'
+  | 'scores'
+  | 'refreshInterval'
+  | 'schedule'
+  | 'warmup'
+  | 'accumulate'
+  | 'seed'
+  | 'embedding'
+  | 'frozenDtype'
+  | 'gradientCheckpointing'
+  | 'validationSplit'
+  | 'evaluateEvery'
+  | 'sampleEvery'
+  | 'saveEvery'
+  | 'threads';
+
+/** What is given; what is not has the library's default, or that of this page. */
+export type Settings = Partial<Record<SettingName, string | number>>;
+
+interface Common {
+  label: string;
+  /** One sentence. */
+  help: string;
+  /** What a field shows that is left empty, where the page has no default of its own. */
+  otherwise?: string;
+  /** Whether it stands under "more". */
+  isMore?: boolean;
+  /** Whether it plays a part with a method. */
+  matters?: (method: string) => boolean;
+}
+
+export interface NumberSetting extends Common {
+  kind: 'number';
+  min: number;
+  max: number;
+  isWhole: boolean;
+}
+
+export interface ChoiceSetting extends Common {
+  kind: 'choice';
+  /** Values, each with what the form calls it; the first one is the default. */
+  choices: Record<string, string>;
+}
+
+export type Setting = NumberSetting | ChoiceSetting;
+
+const count = {kind: 'number', min: 1, max: 1e6, isWhole: true} as const;
+const drawsBlocks = (method: string) => !['galore', 'lora', 'full'].includes(method);
+const isLowRank = (method: string) => ['owlore', 'galore', 'lora'].includes(method);
+const usesScores = (method: string) => method.startsWith('owlore');
+
+export const settings: Record<SettingName, Setting> = {
+  method: {
+    kind: 'choice',
+    label: 'Method',
+    help: 'OwLore trains some blocks at a time, those with more outliers more often, by low-rank steps.',
+    choices: {
+      owlore: 'OwLore',
+      'owlore-full': 'OwLore, full rank',
+      lisa: 'LISA',
+      'lisa-d': 'LISA, shallow blocks more often',
+      galore: 'GaLore',
+      badam: 'BAdam',
+      lora: 'LoRA',
+      full: 'Full fine-tuning (AdamW)',
+    },
+  },
+  gamma: {
+    ...count,
+    label: 'Blocks at a time (γ)',
+    help: 'Fewer take less memory, more learn faster.',
+    otherwise: 'of the method',
+    matters: drawsBlocks,
+  },
+  rank: {
+    ...count,
+    label: 'Rank',
+    help: 'Directions in which a matrix moves; a smaller rank keeps less state.',
+    otherwise: 'of the method',
+    matters: isLowRank,
+  },
+  learningRate: {
+    kind: 'number',
+    min: 1e-8,
+    max: 10,
+    isWhole: false,
+    label: 'Learning rate',
+    help: 'How far a step goes at most; you can change it while the model trains.',
+    otherwise: 'of the method',
+  },
+  steps: {...count, label: 'Steps', help: 'Each step reads one batch.'},
+  batchSize: {
+    ...count,
+    max: 1024,
+    label: 'Rows in a batch',
+    help: 'More rows make steadier steps and take more memory.',
+  },
+  maxLength: {
+    ...count,
+    min: 2,
+    max: 131072,
+    label: 'Tokens in a row',
+    help: 'What is longer is cut; the model may allow less.',
+  },
+  backend: {
+    kind: 'choice',
+    label: 'Computes on',
+    help: 'WebGPU is the graphics card; wasm is the processor.',
+    choices: {
+      auto: 'WebGPU if there, else wasm',
+      webgpu: 'WebGPU',
+      wasm: 'wasm',
+      webgl: 'WebGL',
+    },
+  },
+  interval: {
+    ...count,
+    label: 'Steps between draws',
+    help: 'After so many steps other blocks are drawn.',
+    otherwise: '50',
+    isMore: true,
+    matters: drawsBlocks,
+  },
+  scores: {
+    kind: 'choice',
+    label: 'Blocks are drawn by',
+    help: 'What makes a block more likely to train.',
+    choices: {
+      outlier: 'outliers',
+      relativeMagnitude: 'magnitude',
+      blockInfluence: 'influence on the text',
+      uniform: 'chance alone',
+    },
+    isMore: true,
+    matters: usesScores,
+  },
+  refreshInterval: {
+    ...count,
+    label: 'Steps between bases',
+    help: 'After so many of its steps a matrix chooses its directions anew.',
+    otherwise: '200',
+    isMore: true,
+    matters: (method) => isLowRank(method) && method !== 'lora',
+  },
+  schedule: {
+    kind: 'choice',
+    label: 'Rate over time',
+    help: 'How the rate falls until the last step.',
+    choices: {linear: 'falls evenly to 0', cosine: 'falls as a cosine', constant: 'stays'},
+    isMore: true,
+  },
+  warmup: {
+    ...count,
+    min: 0,
+    label: 'Steps of warm-up',
+    help: 'In which the rate rises from 0.',
+    otherwise: '0',
+    isMore: true,
+  },
+  accumulate: {
+    ...count,
+    max: 1024,
+    label: 'Batches in a step',
+    help: 'Averages the gradients of several small batches.',
+    otherwise: '1',
+    isMore: true,
+  },
+  embedding: {
+    kind: 'choice',
+    label: 'Embedding and head',
+    help: 'In models with many tokens these take most of the memory.',
+    choices: {full: 'train', 'low-rank': 'train by low-rank steps', frozen: 'stay as they are'},
+    isMore: true,
+    matters: (method) => method !== 'badam' && method !== 'lora',
+  },
+  frozenDtype: {
+    kind: 'choice',
+    label: 'What does not train is kept at',
+    help: '16 bits take half of the memory.',
+    choices: {F32: '32 bits', BF16: '16 bits'},
+    isMore: true,
+    matters: drawsBlocks,
+  },
+  gradientCheckpointing: {
+    kind: 'choice',
+    label: 'Compute activations twice',
+    help: 'Takes less memory and more time.',
+    choices: {auto: 'where it pays', blocks: 'in every block', none: 'never'},
+    isMore: true,
+  },
+  validationSplit: {
+    kind: 'number',
+    min: 0,
+    max: 0.9,
+    isWhole: false,
+    label: 'Part held out',
+    help: 'Examples that do not train and whose loss is measured.',
+    otherwise: '0.05',
+    isMore: true,
+  },
+  evaluateEvery: {
+    ...count,
+    label: 'Steps between held-out losses',
+    help: 'Each takes a moment.',
+    otherwise: 'a tenth of the run',
+    isMore: true,
+  },
+  sampleEvery: {
+    ...count,
+    min: 0,
+    label: 'Steps between samples',
+    help: 'Of text that the model writes; 0: none.',
+    otherwise: 'a tenth of the run',
+    isMore: true,
+  },
+  saveEvery: {
+    ...count,
+    min: 0,
+    label: 'Steps between checkpoints',
+    help: 'From which a closed tab goes on; 0: only when you pause or stop.',
+    otherwise: 'a tenth of the run',
+    isMore: true,
+  },
+  seed: {
+    ...count,
+    min: 0,
+    max: 2 ** 31 - 1,
+    label: 'Seed',
+    help: 'The same seed gives the same run.',
+    otherwise: '0',
+    isMore: true,
+  },
+  threads: {
+    ...count,
+    max: 64,
+    label: 'Threads of wasm',
+    help: 'The results are the same on any number.',
+    otherwise: 'as many as there are',
+    isMore: true,
+  },
+};
+
+export const settingNames = Object.keys(settings) as SettingName[];
+
+/** The value that a text stands for, or null if it is none that the setting takes. */
+export function readSetting(name: SettingName, text: string): string | number | null {
+  const setting = settings[name];
+  if (setting.kind === 'choice') return Object.hasOwn(setting.choices, text) ? text : null;
+  const value = Number(text);
+  const {min, max, isWhole} = setting;
+  const isIn = text.trim() !== '' && value >= min && value <= max;
+  return isIn && (!isWhole || Number.isInteger(value)) ? value : null;
+}
+
+/** Defaults of this page for a model of one's own: those that a tab has room and patience for. */
+export const tabDefaults: Settings = {
+  steps: 100,
+  batchSize: 2,
+  maxLength: 128,
+  frozenDtype: 'BF16',
+};
+
+/** Defaults for the built-in model and texts, which are small. */
+export const builtInDefaults: Settings = {
+  backend: 'wasm',
+  gamma: 3,
+  rank: 32,
+  learningRate: 0.002,
+  steps: 200,
+  batchSize: 4,
+  maxLength: 128,
+  interval: 10,
+  refreshInterval: 40,
+  evaluateEvery: 20,
+  sampleEvery: 20,
+  saveEvery: 50,
+  validationSplit: 0.015,
+};

@@ -1,0 +1,48 @@
+/** Figures as texts. */
+
+const nbsp = '\u00a0';
+
+/** A size, such as 181 MB. */
+export function bytesText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)}${nbsp}GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)}${nbsp}MB`;
+  return `${Math.ceil(bytes / 1e3)}${nbsp}kB`;
+}
+
+/** A duration, such as 1 min 20 s. */
+export function secondsText(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}${nbsp}s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}${nbsp}min ${whole % 60}${nbsp}s`;
+  return `${Math.floor(minutes / 60)}${nbsp}h ${minutes % 60}${nbsp}min`;
+}
+
+/** A count, such as 1,710,000. */
+export function countText(count: number): string {
+  return Math.round(count).toLocaleString('en');
+}
+
+/** A large count, such as 1.71 million. */
+export function largeCountText(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} billion`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} million`;
+  return countText(count);
+}
+
+/** A loss, to three digits; a dash for what is not there yet. */
+export function lossText(loss: number | null | undefined): string {
+  return loss == null ? '–' : Number.isFinite(loss) ? loss.toFixed(3) : 'not finite';
+}
+
+/** A learning rate, as short as it can be. */
+export function rateText(rate: number): string {
+  return rate >= 1e-3 || rate === 0
+    ? String(Number(rate.toPrecision(3)))
+    : rate.toExponential(2).replace(/\.?0+e/, 'e');
+}
+
+/** A part of one, such as 62 %. */
+export function percentText(part: number): string {
+  return `${Math.round(100 * part)}${nbsp}%`;
+}
