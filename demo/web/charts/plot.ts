@@ -76,8 +76,11 @@ export function makePlot(target: HTMLElement, options: PlotOptions): Plot {
   onColorsChange(() => plot.redraw(false));
   return {
     set(data, count) {
+      const wasEmpty = isEmpty(plot);
       steps = Math.max(count, 1);
       plot.setData(data);
+      // Where its scale stays, an axis keeps its texts.
+      if (wasEmpty !== isEmpty(plot)) plot.redraw(false, true);
     },
   };
 }
