@@ -2,19 +2,20 @@
  * Runs small trainings with this library's kernels in headless chromium: on WebGPU, by its software GPU, and on wasm, by tfjs's
  * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
  * kernels, and estimates of memory in a page must equal those in Node. Kernels on several threads, in a page that is cross-origin isolated and in
- * its worker, must leave the same bits as those on one. The tests of folders and files that a browser gives run on its own storage.
+ * its worker, must leave the same bits as those on one, also where a service worker isolates the page, and where nothing or its
+ * Content-Security-Policy lets it start none. The tests of folders and files that a browser gives run on its own storage.
  * Exits with 1 if one fails, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
-import {fileURLToPath} from 'node:url';
+import {fileURLToPath, pathToFileURL} from 'node:url';
 import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';
 import {estimates} from './chromium/estimates';
 import type {Counts, Progress} from './chromium/run_mocha';
-import {bundlePage, runPage, scriptPage} from '../tools/run_page';
+import {bundlePage, runPage, scriptPage, type Page} from '../tools/run_page';
 import type {PageReport, ThreadsReport} from './chromium/page';
 
 /** The largest relative difference of a loss: float32 sums are added in another order, over all steps. */
@@ -53,37 +54,90 @@ for (const page of pages) {
 const workerPage = (query: string): string =>
   `<!doctype html><script>new Worker('/page.js?${query}', {type: 'module'});</script>`;
 
-const onOne = await runThreads('a page that is not isolated', 2, {isolated: false});
-for (const [title, threads, options] of [
-  ['a page', 1, {}],
-  ['a page', 2, {}],
-  ['a worker', 2, {inWorker: true}],
-  ['a worker', 3, {inWorker: true}],
-] as const) {
-  const {digest} = await runThreads(title, threads, options);
-  if (digest === onOne.digest) continue;
-  console.error(`FAILED: ${title} on ${threads} threads has other weights`);
+/** A page on a host that sends no headers, for which a service worker adds them. */
+const servicePage =
+  "<!doctype html><script src='/coi-serviceworker.js'></script><script>if (crossOriginIsolated) import('/page.js');</script>";
+const serviceWorker = createRequire(import.meta.url).resolve('coi-serviceworker');
+
+/** Headers of pages that may not start workers of their own text, and not compile WebAssembly. */
+const scripts = "script-src 'self' 'unsafe-inline'";
+const [withoutBlobs, withoutWasm] = [
+  {'content-security-policy': `${scripts} 'wasm-unsafe-eval'`},
+  {'content-security-policy': `${scripts}; worker-src blob:`},
+];
+
+/** A page that trains on threads. */
+interface ThreadsPage extends Partial<Page> {
+  title: string;
+  /** How many threads are asked for. */
+  threads: number;
+  /** Why there is one all the same. */
+  says?: RegExp;
+  /** What else its address says. */
+  and?: string;
+}
+
+const threadsPages: ThreadsPage[] = [
+  {title: 'a page that is not isolated', threads: 2, isolated: false, says: /cross-origin/},
+  {title: 'a page', threads: 1},
+  {title: 'a page', threads: 2},
+  ...[2, 3].map((threads) => ({title: 'a worker', threads, html: workerPage(`run=threads&threads=${threads}`)})), // prettier-ignore
+  {title: 'a page with a service worker', threads: 2, isolated: false, html: servicePage},
+  // tfjs's own threads wait for ever there
+  {
+    ...{title: 'a page that forbids workers', threads: 2, headers: withoutBlobs},
+    ...{says: /cannot be loaded; .* worker-src blob:$/, and: '&simd'},
+  },
+];
+let expected: string | undefined;
+for (const page of threadsPages) {
+  const {digest} = await runThreads(page);
+  expected ??= digest;
+  if (digest === expected) continue;
+  console.error(`FAILED: ${page.title} on ${page.threads} threads has other weights`);
   process.exitCode = 1;
 }
 
-async function runThreads(
-  title: string,
-  threads: number,
-  {isolated = true, inWorker = false}: {isolated?: boolean; inWorker?: boolean},
-): Promise<ThreadsReport> {
-  const query = `run=threads&threads=${threads}`;
+async function runThreads({
+  title,
+  threads,
+  says,
+  and = '',
+  ...page
+}: ThreadsPage): Promise<ThreadsReport> {
   const report = await runPage<ThreadsReport>({
-    html: inWorker ? workerPage(query) : scriptPage('/page.js'),
-    files: {'/page.js': script, '/': wasmFiles},
-    ...{query, isolated},
+    html: scriptPage('/page.js'),
+    files: {
+      '/page.js': script,
+      '/': wasmFiles,
+      '/coi-serviceworker.js': pathToFileURL(serviceWorker),
+    },
+    ...{query: `run=threads&threads=${threads}${and}`, isolated: true, ...page},
   });
-  const expected = isolated ? threads : 1;
-  const isRight = report.threads === expected && report.helped > 0 === expected > 1;
+  const wanted = says ? 1 : threads;
+  const isSaid = says ? report.said.length === 1 && says.test(report.said[0]!) : report.said.length === 0; // prettier-ignore
+  const isRight = report.threads === wanted && report.helped > 0 === wanted > 1 && isSaid;
   console.log(
-    `${isRight ? 'ok' : 'FAILED'}: ${title}: ${report.threads} of ${threads} threads, ${report.helped} calls by workers`,
+    `${isRight ? 'ok' : 'FAILED'}: ${title}: ${report.threads} of ${threads} threads, ${report.helped} calls by workers ${report.said.join()}`,
   );
   if (!isRight) process.exitCode = 1;
   return report;
+}
+
+/** Other pages about threads, and what each reports. */
+for (const [run, headers, right] of [
+  [
+    'stuck',
+    {},
+    /^1 thread: A thread of the wasm kernels has not answered for \d+ s: values may be wrong/,
+  ],
+  ['without wasm', withoutWasm, /^false: .*Content Security policy/],
+] as const) {
+  const files = {'/page.js': script, '/': wasmFiles};
+  const report = await runPage<string>({html: scriptPage('/page.js'), query: `run=${run}`, files, headers, isolated: true}); // prettier-ignore
+  const isRight = right.test(report);
+  console.log(`${isRight ? 'ok' : 'FAILED'}: ${run}: ${report.slice(0, 200)}`);
+  if (!isRight) process.exitCode = 1;
 }
 
 const inNode = estimates();

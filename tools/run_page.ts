@@ -24,6 +24,8 @@ export interface Page {
   query?: string;
   /** Whether the page may share memory between threads: served with COOP and COEP. Default false. */
   isolated?: boolean;
+  /** Other headers that all is served with. */
+  headers?: Readonly<Record<string, string>>;
   /** Most milliseconds until the page reports. Default 180 000. */
   timeout?: number;
   /** Called with each JSON value that the page posts to `/progress`; what it returns, or resolves to, is the answer. */
@@ -139,7 +141,7 @@ export async function runPage<Report>(page: Page): Promise<Report> {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  {html, files, isolated = false, onProgress}: Page,
+  {html, files, isolated = false, headers: given = {}, onProgress}: Page,
 ): Promise<{report: unknown} | undefined> {
   const reply = (type: string, body: string | Buffer, status = 200): void => {
     const headers = isolated
@@ -148,7 +150,7 @@ async function answer(
           'cross-origin-embedder-policy': 'require-corp',
         }
       : {};
-    response.writeHead(status, {'content-type': type, ...headers}).end(body);
+    response.writeHead(status, {'content-type': type, ...headers, ...given}).end(body);
   };
   const {pathname} = new URL(request.url!, 'http://localhost');
   if (request.method === 'POST') {

@@ -14,12 +14,14 @@ import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
 import * as wasmKernels from '../../src/kernels/wasm/index';
 import {poolOf} from '../../src/kernels/wasm/parallel';
 import {simdModule} from '../../src/kernels/wasm/simd_module';
+import {ThreadPool} from '../../src/kernels/wasm/thread_pool';
 import * as webgpuKernels from '../../src/kernels/webgpu/index';
 import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
 import type {Moments} from '../../src/owlore/optimizer/state/state';
 import {blockGramSchmidt} from '../../src/owlore/optimizer/state/orthonormalize';
 import {projectedShape, type Projection} from '../../src/owlore/optimizer/state/projector';
 import {estimates} from './estimates';
+import {waitingModule} from '../../test/kernels/wasm/waiting_module';
 import {composedUpdate, kernelUpdate, runKernel} from '../../tools/webgpu_updates';
 
 /** What the page reports. */
@@ -262,11 +264,19 @@ export interface ThreadsReport {
   /** How many calls were run by workers. */
   helped: number;
   isShared: boolean;
+  /** What the console was told of threads. */
+  said: string[];
 }
 
 /** A training that is large enough for threads, on as many as the address says. */
 async function onThreads(): Promise<ThreadsReport> {
+  const said: string[] = [];
+  for (const level of ['info', 'warn'] as const)
+    console[level] = (line: string) => {
+      if (line.includes('thread')) said.push(line);
+    };
   setThreads(Number(parameters.get('threads')));
+  if (parameters.has('simd')) tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   setWasmPaths('/');
   await tf.setBackend('wasm');
   const model = createLlama({
@@ -291,7 +301,33 @@ async function onThreads(): Promise<ThreadsReport> {
     threads: pool?.threads ?? 1,
     helped: pool?.work.calls ?? 0,
     isShared: !(wasm.HEAPU8.buffer instanceof ArrayBuffer),
+    said,
   };
+}
+
+/** What is thrown where a worker never comes back from a call. */
+async function onStuck(): Promise<string> {
+  const memory = new WebAssembly.Memory({initial: 1, maximum: 65536, shared: true});
+  const words = new Int32Array(memory.buffer);
+  const own = {scale: () => { while (Atomics.load(words, 1) + Atomics.load(words, 2) < 1); }}; // prettier-ignore
+  const pool = new ThreadPool(own, {module: new WebAssembly.Module(waitingModule), memory}, [0], 500); // prettier-ignore
+  while (pool.work.workers < 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  try {
+    pool.run([4, 8].map((x) => ({name: 'scale', named: {x, size: 1, factor: 1, y: 64}})));
+    return 'it came back';
+  } catch (error) {
+    return `${pool.threads} thread: ${(error as Error).message}`;
+  }
+}
+
+/** What becomes of a backend where the page may not compile WebAssembly. */
+async function onWithoutWasm(): Promise<string> {
+  const said: string[] = [];
+  console.warn = (line: unknown) => void said.push(String(line));
+  console.error = console.warn;
+  setWasmPaths('/');
+  const isThere = await tf.setBackend('wasm');
+  return `${isThere}: ${said.join('; ')}`;
 }
 
 async function send(path: string, body: unknown): Promise<void> {
@@ -305,6 +341,7 @@ async function fromEstimates(): Promise<ReturnType<typeof estimates>> {
 
 const runs: Record<string, () => Promise<unknown>> = {
   ...{webgpu: onWebgpu, wasm: onWasm, estimates: fromEstimates, threads: onThreads},
+  ...{stuck: onStuck, 'without wasm': onWithoutWasm},
 };
 const run = parameters.get('run')!;
 runs[run]!().then(

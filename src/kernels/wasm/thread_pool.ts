@@ -44,6 +44,8 @@ const WORKER_LIMITS = {
 const names = Object.keys(positions) as FunctionName[];
 const numbers = new Map(names.map((name, i) => [name, i]));
 
+const NOT_LOADED = 'it cannot be loaded; a Content-Security-Policy has to allow worker-src blob:';
+
 /** What is common to workers of Node and of a page. */
 interface AnyWorker {
   terminate(): unknown;
@@ -224,7 +226,8 @@ export class ThreadPool {
     }
     const url = URL.createObjectURL(new Blob([pageWorker], {type: 'text/javascript'}));
     const worker = new Worker(url);
-    worker.onerror = ({message}) => this.fail(message);
+    // an event without a message is of a script that could not be loaded
+    worker.onerror = ({message}) => this.fail(message || NOT_LOADED);
     worker.postMessage(data);
     return {terminate: () => worker.terminate(), hasEnded: () => false};
   }

@@ -3,26 +3,7 @@ import {Worker} from 'node:worker_threads';
 import {expect} from 'chai';
 import {ThreadPool, type ModuleCall} from '../../../src/kernels/wasm/thread_pool';
 import {expectWarning} from '../../support/warnings';
-
-/**
- * A module in the place of the kernels', whose `scale(x, size, factor, y)` stores 1 at `x`, traps if `size` is 0, waits until the number at `y` is
- * not 0, and stores 2 at `x`.
- */
-// prettier-ignore
-const bytes = Uint8Array.of(
-  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
-  1, 12, 2, 0x60, 1, 0x7f, 0, 0x60, 4, 0x7f, 0x7f, 0x7d, 0x7f, 0, // the types of initialize and scale
-  2, 18, 1, 3, 0x65, 0x6e, 0x76, 6, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 2, 3, 1, 0x80, 0x80, 4, // env.memory, shared
-  3, 3, 2, 0, 1,
-  7, 22, 2, 10, ...Buffer.from('initialize'), 0, 0, 5, ...Buffer.from('scale'), 0, 1,
-  10, 42, 2, 2, 0, 0x0b, // initialize does nothing
-  37, 0,
-  0x20, 0, 0x41, 1, 0xfe, 0x17, 2, 0, // i32.atomic.store
-  0x20, 1, 0x45, 0x04, 0x40, 0, 0x0b, // if (size == 0) unreachable
-  0x03, 0x40, 0x20, 3, 0xfe, 0x10, 2, 0, 0x45, 0x0d, 0, 0x0b, // a loop, while i32.atomic.load is 0
-  0x20, 0, 0x41, 2, 0xfe, 0x17, 2, 0,
-  0x0b,
-);
+import {waitingModule} from './waiting_module';
 
 /** Where calls store that they have begun and ended, and the numbers for which they wait. */
 const [X, Y] = [64, 128];
@@ -30,7 +11,7 @@ const [X, Y] = [64, 128];
 describe('ThreadPool', function () {
   this.timeout(20_000);
 
-  const module = new WebAssembly.Module(bytes);
+  const module = new WebAssembly.Module(waitingModule);
   let words: Int32Array;
   let pool: ThreadPool;
   /** What the caller's own call does, once the other one runs in the worker; it gets what the worker's call was given. */

@@ -2,14 +2,20 @@
  * What the wasm backend computes, in a process of its own, whose number of threads the environment says (OWLORE_THREADS). It says as JSON
  * what it was.
  *
- *   tsx test/kernels/wasm/threads_program.ts TASK
+ *   tsx test/kernels/wasm/threads_program.ts TASK [FOLDER STEPS]
  */
 import {createHash} from 'node:crypto';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import '../../../src/preload/llama';
-import {OwLoreOptimizer, outlierScores, variableGrads} from '../../../src';
+import {
+  OwLoreOptimizer,
+  outlierScores,
+  resumeCheckpoint,
+  saveCheckpoint,
+  variableGrads,
+} from '../../../src';
 import {
   createLlama,
   generate,
@@ -60,16 +66,18 @@ function tokens(shape: [number, number], vocab: number, seed: number): tf.Tensor
   return tf.tensor2d(ids, shape, 'int32');
 }
 
-/** Trains, and adds all weights. */
+/** Trains, and adds all weights. With a folder it goes on from the checkpoint there, and leaves one. */
 async function train(
   config: Partial<LlamaConfig>,
   options: ConstructorParameters<typeof OwLoreOptimizer>[0],
   steps = 4,
+  folder?: string,
 ): Promise<void> {
   const model = createLlama({...small, ...config});
   const optimizer = new OwLoreOptimizer({learningRate: 1e-3, ...options});
   await optimizer.ready();
-  for (let step = 0; step < steps; step++) {
+  const resumed = folder ? await resumeCheckpoint(folder, {model, optimizer}) : null;
+  for (let step = resumed?.step ?? 0; step < steps; step++) {
     const ids = tokens([4, 61], small.vocabSize, step);
     const labels = tf.expandDims(ids, 2);
     optimizer.minimize(() =>
@@ -77,6 +85,7 @@ async function train(
     );
     tf.dispose([ids, labels]);
   }
+  if (folder) await saveCheckpoint(folder, {model, optimizer});
   for (const weight of model.getWeights()) await add(weight);
   optimizer.dispose();
   model.dispose();
@@ -169,8 +178,12 @@ async function failsOnce(what: () => void): Promise<string> {
   return 'it has not failed';
 }
 
-/** What goes wrong. */
+/** What goes wrong, or on. */
 const troubles: Record<string, () => Promise<unknown>> = {
+  'a training that goes on'() {
+    const [, folder, steps] = process.argv.slice(2);
+    return train({}, {rank: 16, refreshInterval: 2}, Number(steps), folder);
+  },
   async 'a worker that is killed'() {
     await tasks['full']!();
     const {workers} = pool() as unknown as {workers: Array<{terminate(): Promise<number>}>};

@@ -1,3 +1,6 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {expect} from 'chai';
 import {backends} from '../../support/backends';
 import {runProgram} from '../../support/programs';
@@ -10,11 +13,16 @@ if (backends.includes('wasm')) {
     async function run(
       task: string,
       threads: number,
+      ...more: string[]
     ): Promise<ThreadsRun & {stderr: string; code: number | null}> {
       const env = {OWLORE_THREADS: String(threads)};
-      const {stdout, stderr, code} = await runProgram('test/kernels/wasm/threads_program', [task], {
-        env,
-      });
+      const {stdout, stderr, code} = await runProgram(
+        'test/kernels/wasm/threads_program',
+        [task, ...more],
+        {
+          env,
+        },
+      );
       if (stdout === '') throw new Error(`ended with ${code}: ${stderr}`);
       return {...(JSON.parse(stdout) as ThreadsRun), stderr, code};
     }
@@ -28,6 +36,27 @@ if (backends.includes('wasm')) {
         // trainings of thousands of calls, of which workers get a good part
         expect(helped).to.be.greaterThan(1000);
         expect(results).to.deep.equal({...one.results, heap: 'SharedArrayBuffer'});
+      }
+    });
+
+    it('go on from what another number of them has left', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'owlore-threads-'));
+      const [through, parts] = [join(folder, 'through'), join(folder, 'parts')];
+      const train = async (threads: number, target: string, steps: number): Promise<string> => {
+        const task = 'a training that goes on';
+        return (await run(task, threads, target, String(steps))).results[task]!;
+      };
+      try {
+        const whole = await train(1, through, 7);
+        const found = [
+          await train(3, parts, 3),
+          await train(2, parts, 5),
+          await train(1, parts, 7),
+        ];
+        expect(found.at(-1)).to.equal(whole);
+        expect(new Set(found).size).to.equal(3);
+      } finally {
+        rmSync(folder, {recursive: true});
       }
     });
 
