@@ -23,18 +23,9 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Calls `work` before the next picture is drawn, once, however often it was asked for. */
-export function onNextFrame(work: () => void): () => void {
-  let isDue = false;
-  return () => {
-    if (isDue) return;
-    isDue = true;
-    // A hidden tab draws nothing; what was asked for comes when it is seen again.
-    requestAnimationFrame(() => {
-      isDue = false;
-      work();
-    });
-  };
+/** Lets the browser do what waits, such as a click, before the next part of a longer work. */
+export function nextTask(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 /** Calls `work` when nothing more was asked for in some milliseconds. */

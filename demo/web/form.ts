@@ -71,9 +71,21 @@ export class Form {
             : {kind: 'built-in', text: value as TextName};
       this.changed();
     };
-    for (const name of settingNames) this.addField(name);
+    this.addFields(false);
     byId('form').addEventListener('submit', (event) => event.preventDefault());
     this.refresh();
+  }
+
+  /** Adds what stands under "more", which is not needed at once. */
+  addMore(): void {
+    this.addFields(true);
+    this.refresh();
+  }
+
+  private addFields(areMore: boolean): void {
+    for (const name of settingNames) {
+      if ((settings[name].isMore ?? false) === areMore) this.addField(name);
+    }
   }
 
   /** Shows what an address asks for. */
@@ -183,8 +195,7 @@ export class Form {
   /** Shows defaults, and which settings play no part with the method. */
   private refresh(): void {
     const method = methodOf(this.choice);
-    for (const name of settingNames) {
-      const {frame, input} = this.fields[name];
+    for (const [name, {frame, input}] of Object.entries(this.fields) as [SettingName, Field][]) {
       const setting = settings[name];
       const matters = setting.matters?.(method) ?? true;
       input.disabled = !matters;

@@ -2,7 +2,7 @@
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
 import {dataTitle, missing, modelTitle, optionsOf} from './choice';
-import {byId, setText} from './dom';
+import {byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wayOut} from './errors';
 import {EstimatePanel} from './estimate';
@@ -22,25 +22,29 @@ import {hideNotice, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import {RunLog} from './run_log';
 import {Runs} from './runs';
-import {Stage} from './stage';
+import {makeCharts, Stage} from './stage';
 import {bytesText, countText} from './words';
 
 type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
-
-const frames = new Frames();
-const stage = new Stage(frames);
-const chat = new Chat();
-const runs = new Runs((run) => goOnWith(run));
-const form = new Form(() => formChanged());
-const estimate = new EstimatePanel(form, ({config}) => {
-  if (state === 'idle') stage.heat.setBlocks(config.blocks);
-});
 
 let state: State = 'idle';
 let run: FineTuning | null = null;
 let log: RunLog | null = null;
 /** What the run in the page is made of, in words. */
 let title = {model: '', data: '', goesOn: true};
+
+const frames = new Frames();
+const chat = new Chat();
+const runs = new Runs((run) => goOnWith(run));
+const form = new Form(() => formChanged());
+await nextTask();
+form.addMore();
+await nextTask();
+const charts = await makeCharts();
+const stage = new Stage(frames, charts);
+const estimate = new EstimatePanel(form, ({config}) => {
+  if (state === 'idle') charts.heat.setBlocks(config.blocks);
+});
 
 // --- the address
 

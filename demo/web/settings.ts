@@ -274,13 +274,13 @@ export const tabDefaults: Settings = {
 /** Defaults for the built-in model and texts, which are small. */
 export const builtInDefaults: Settings = {
   backend: 'wasm',
-  gamma: 3,
+  gamma: 2,
   rank: 32,
   learningRate: 0.002,
   steps: 200,
   batchSize: 4,
   maxLength: 128,
-  interval: 10,
+  interval: 5,
   refreshInterval: 40,
   evaluateEvery: 20,
   sampleEvery: 20,

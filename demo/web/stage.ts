@@ -2,7 +2,7 @@
 import {HeatMap} from './charts/heat_map';
 import {LossChart} from './charts/loss';
 import {MemoryChart, total} from './charts/memory';
-import {byId, element, setText} from './dom';
+import {byId, element, nextTask, setText} from './dom';
 import type {Frames} from './frames';
 import type {RunLog} from './run_log';
 import {showSamples} from './samples';
@@ -16,25 +16,38 @@ interface Chart {
   rows(log: RunLog): string[][];
 }
 
+export interface Charts {
+  loss: LossChart;
+  heat: HeatMap;
+  memory: MemoryChart;
+}
+
+/** Makes the charts, each in a task of its own. */
+export async function makeCharts(): Promise<Charts> {
+  const heat = new HeatMap(
+    byId('heat'),
+    byId('heat-rows'),
+    byId<HTMLCanvasElement>('heat-cells'),
+    byId('heat-readout'),
+  );
+  await nextTask();
+  const loss = new LossChart(byId('loss-chart'), byId('loss-readout'));
+  await nextTask();
+  const memory = new MemoryChart(byId('memory-chart'), byId('memory-readout'));
+  await nextTask();
+  return {heat, loss, memory};
+}
+
 export class Stage {
-  readonly heat: HeatMap;
   private readonly charts: {name: string; chart: Chart; draw: () => void}[];
   private log: RunLog | null = null;
   private described = 0;
 
-  constructor(private readonly frames: Frames) {
-    this.heat = new HeatMap(
-      byId('heat'),
-      byId('heat-rows'),
-      byId<HTMLCanvasElement>('heat-cells'),
-      byId('heat-readout'),
-    );
-    const charts: Record<string, Chart> = {
-      loss: new LossChart(byId('loss-chart'), byId('loss-readout')),
-      heat: this.heat,
-      memory: new MemoryChart(byId('memory-chart'), byId('memory-readout')),
-    };
-    this.charts = Object.entries(charts).map(([name, chart]) => ({
+  constructor(
+    private readonly frames: Frames,
+    charts: Charts,
+  ) {
+    this.charts = Object.entries<Chart>({...charts}).map(([name, chart]) => ({
       name,
       chart,
       draw: () => {

@@ -31,7 +31,7 @@ export class HeatMap {
     private readonly readout: HTMLElement,
   ) {
     this.context = canvas.getContext('2d')!;
-    this.setBlocks(idleBlocks);
+    this.makeRows(idleBlocks); // drawn as soon as the canvas has a size
     new ResizeObserver(() => this.drawAll()).observe(canvas);
     onColorsChange(() => this.drawAll());
     canvas.addEventListener('pointermove', (event) => this.pointAt(event.offsetX, event.offsetY));
@@ -47,6 +47,11 @@ export class HeatMap {
   /** Makes room for so many blocks. */
   setBlocks(count: number): void {
     if (count === this.blocks) return;
+    this.makeRows(count);
+    this.drawAll();
+  }
+
+  private makeRows(count: number): void {
     this.blocks = count;
     const row = Math.min(LARGEST_ROW, Math.max(SMALLEST_ROW, Math.floor(PICTURE_HEIGHT / count)));
     this.frame.style.setProperty('--row', `${row}px`);
@@ -65,7 +70,6 @@ export class HeatMap {
       ),
     );
     this.rowList.replaceChildren(...this.rowElements);
-    this.drawAll();
   }
 
   draw(log: RunLog): void {
