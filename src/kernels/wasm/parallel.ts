@@ -14,7 +14,7 @@ interface Cut<Args> {
   along: keyof Args & string;
   /** What a part moves of the other arguments, by each that the parts before it have: most are addresses, in bytes. */
   steps: Partial<Record<keyof Args, number>>;
-  /** How many go together; default 1. */
+  /** How many go together; default 1. Each part has as many of these as any other, or one more. */
   together?: number;
   /** Whether the whole takes so long, 0.1 ms or more, that it is worth it. */
   isWorth: boolean;
@@ -27,29 +27,33 @@ interface Cut<Args> {
 /** Calls that take 0.1 ms: in multiplications, in weights that are read, in numbers that are read and written, and in exponentials. */
 const [MIN_PRODUCTS, MIN_WEIGHTS, MIN_NUMBERS, MIN_EXPONENTIALS] = [1e6, 2 ** 18, 2 ** 16, 2 ** 14];
 
-/** Numbers of whole vectors; and rows and columns of whole tiles, of both kinds. */
-const [VECTORS, TILES] = [16, 24];
+/** Numbers of whole cache lines; and columns that few rows are multiplied by together, of both kinds of the module. */
+const [VECTORS, COLUMNS] = [16, 24];
 
 /** Up to this many rows a product is summed up in another order. */
 const FEW_ROWS = 8;
 
+/** The tiles of a product. */
+type Tiles = Pick<SimdModule, 'TILE_ROWS' | 'TILE_COLUMNS'>;
+
 /** Of each function that is cut. */
-const cuts: {readonly [Name in FunctionName]?: (named: Named<Name>) => Cut<Named<Name>>} = {
-  multiply({rows, columns, inner, transposeA, aStep, transposeB, bStep, cStep}) {
-    if (rows <= FEW_ROWS) {
-      const steps = {b: transposeB ? bStep : 4, c: 4};
-      return {along: 'columns', steps, together: TILES, isWorth: columns * inner >= MIN_WEIGHTS};
-    }
+const cuts: {
+  readonly [Name in FunctionName]?: (named: Named<Name>, tiles: Tiles) => Cut<Named<Name>>;
+} = {
+  multiply({rows, columns, inner, transposeA, aStep, transposeB, bStep, cStep}, tiles) {
+    const ofColumns = {along: 'columns', steps: {b: transposeB ? bStep : 4, c: 4}} as const;
+    if (rows <= FEW_ROWS)
+      return {...ofColumns, together: COLUMNS, isWorth: columns * inner >= MIN_WEIGHTS};
     const isWorth = rows * columns * inner >= MIN_PRODUCTS;
-    const tiles = {together: TILES, isWorth};
-    if (rows > columns) {
-      const steps = {a: transposeA ? 4 : aStep, c: cStep};
-      return {along: 'rows', steps, ...tiles, tooFew: FEW_ROWS};
-    }
-    return {along: 'columns', steps: {b: transposeB ? bStep : 4, c: 4}, ...tiles};
+    if (rows <= columns) return {...ofColumns, together: tiles.TILE_COLUMNS, isWorth};
+    return {
+      along: 'rows',
+      steps: {a: transposeA ? 4 : aStep, c: cStep},
+      ...{together: tiles.TILE_ROWS, isWorth, tooFew: FEW_ROWS},
+    };
   },
   multiplyBfloat16: ({columns, inner, transposeB, bStep}) => ({
-    ...{along: 'columns', steps: {b: transposeB ? bStep : 2, c: 4}, together: TILES},
+    ...{along: 'columns', steps: {b: transposeB ? bStep : 2, c: 4}, together: COLUMNS},
     isWorth: columns * inner >= MIN_WEIGHTS,
   }),
   adam: ({size, variable}) => {
@@ -130,13 +134,13 @@ const pools = new WeakMap<SimdModule, ThreadPool>();
 export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   const inParts = Object.entries(cuts).map(([name, cut]) => {
     const whole = module[name as FunctionName] as (named: object) => number;
-    const cutOf = cut as (named: object) => Cut<Record<string, number>>;
-    const run = (named: object): number => {
-      const how = cutOf(named);
-      const parts = partsOf(named as Record<string, number>, how, pool.threads);
+    const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>>;
+    const run = (named: Record<string, number>): number => {
+      const how = cutOf(named, module);
+      const parts = partsOf(named, how, pool.threads);
       if (parts.length < 2) return whole(named);
-      const calls = parts.map((part) => ({name: name as FunctionName, named: part}));
-      return pool.run(calls, how.workspace).reduce((sum, result) => sum + result, 0);
+      const results = pool.run(name as FunctionName, named, parts, how.workspace);
+      return results.reduce((sum, result) => sum + result, 0);
     };
     return [name, run] as const;
   });
@@ -145,24 +149,22 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   return threaded;
 }
 
-/** The calls of the parts of a call; fewer than two if it stays whole. */
-function partsOf<Args extends Record<string, number>>(
-  named: Args,
-  {along, steps, together = 1, isWorth, tooFew = 0}: Cut<Args>,
+/** What is another in each part of a call; fewer than two if it stays whole. */
+function partsOf(
+  named: Readonly<Record<string, number>>,
+  {along, steps, together = 1, isWorth, tooFew = 0}: Cut<Record<string, number>>,
   threads: number,
-): Args[] {
+): Array<Record<string, number>> {
   if (!isWorth || threads < 2) return [];
   const total = named[along]!;
-  const size = together * Math.ceil(total / threads / together);
-  const parts: Args[] = [];
-  for (let from = 0, count; from < total; from += count) {
-    const left = total - from - size;
-    count = left > tooFew ? size : total - from;
-    const moved = Object.entries(steps).map(([name, step]) => [
-      name,
-      named[name]! + from * (step as number),
-    ]);
-    parts.push({...named, [along]: count, ...(Object.fromEntries(moved) as Partial<Args>)});
+  const parts: Array<Record<string, number>> = [];
+  for (let from = 0, count, left = threads; from < total; from += count, left--) {
+    const rest = total - from;
+    const size = together * Math.ceil(rest / left / together);
+    count = Math.min(size, rest - size) > tooFew ? size : rest;
+    const part: Record<string, number> = {[along]: count};
+    for (const name in steps) part[name] = named[name]! + from * steps[name]!;
+    parts.push(part);
   }
   return parts;
 }
@@ -178,26 +180,26 @@ export function threadsOf(module: SimdModule): number {
 }
 
 /**
- * Calls a function several times, with arguments that do not depend on each other.
+ * Calls a function several times, independently.
  *
+ * @param named The arguments of the first call. It is changed.
+ * @param changes For each call the arguments that are others than in the call before.
  * @param products The multiplications of all calls together.
  * @param workspace An argument that is memory to work in, with {@link threadsOf} times its bytes.
  */
 export function callEach<Name extends FunctionName>(
   module: SimdModule,
   name: Name,
-  calls: ReadonlyArray<Named<Name>>,
+  named: Named<Name>,
+  changes: ReadonlyArray<Partial<Named<Name>>>,
   products: number,
   workspace?: Workspace,
 ): void {
   const pool = pools.get(module);
-  if (pool && pool.threads > 1 && calls.length > 1 && products >= MIN_PRODUCTS) {
-    pool.run(
-      calls.map((named) => ({name, named})),
-      workspace,
-    );
+  if (pool && pool.threads > 1 && changes.length > 1 && products >= MIN_PRODUCTS) {
+    pool.run(name, named, changes, workspace);
     return;
   }
   const call = module[name] as (named: Named<Name>) => void;
-  for (const named of calls) call(named);
+  for (const change of changes) call(Object.assign(named, change));
 }

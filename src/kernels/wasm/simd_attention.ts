@@ -133,12 +133,18 @@ function attend(
   withWorkspace(backend, threadsOf(module) * bytes, (workspace) => {
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
-    const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
-      ...{q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset, cos: cos!, sin: sin!},
+    const all = {
+      ...{q: q!, k: k!, v: v!, cos: cos!, sin: sin!, y: y!, workspace},
       ...{group, length, width, window, qStep, kStep},
-      ...{y: y! + queryOffset, workspace},
+    };
+    const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
+      q: q! + queryOffset,
+      k: k! + keyOffset,
+      v: v! + keyOffset,
+      y: y! + queryOffset,
     }));
-    callEach(module, 'attend', calls, productsOf(layout), {argument: 'workspace', bytes});
+    const own = {argument: 'workspace', bytes};
+    callEach(module, 'attend', all, calls, productsOf(layout), own);
   });
   return result;
 }
@@ -155,12 +161,21 @@ function attendGradient(
     const given = [inputs.dy, inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin];
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
+    const all = {
+      ...{dy: dy!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!, dq: dq!, dk: dk!, dv: dv!, workspace},
+      ...{group, length, width, window, qStep, kStep},
+    };
     const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
-      ...{dy: dy! + queryOffset, q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset},
-      ...{cos: cos!, sin: sin!, group, length, width, window, qStep, kStep},
-      ...{dq: dq! + queryOffset, dk: dk! + keyOffset, dv: dv! + keyOffset, workspace},
+      dy: dy! + queryOffset,
+      q: q! + queryOffset,
+      dq: dq! + queryOffset,
+      k: k! + keyOffset,
+      v: v! + keyOffset,
+      dk: dk! + keyOffset,
+      dv: dv! + keyOffset,
     }));
-    callEach(module, 'attendGradient', calls, productsOf(layout), {argument: 'workspace', bytes});
+    const own = {argument: 'workspace', bytes};
+    callEach(module, 'attendGradient', all, calls, productsOf(layout), own);
   });
   return gradients;
 }

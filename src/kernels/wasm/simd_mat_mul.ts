@@ -33,12 +33,23 @@ export function simdBatchMatMul(
   const rightIndices = asOne ? [0] : broadcastIndices(batchB, batch);
   const leftStep = (transposeA ? rows : inner) * 4;
   const rightStep = (transposeB ? inner : columns) * 4;
-  const products = leftIndices.map((index, i) => ({
+  const product = {
     ...{rows, columns, inner, transposeA, transposeB},
-    ...{a: left + index * rows * inner * 4, aStep: leftStep},
-    ...{b: right + rightIndices[i]! * inner * columns * 4, bStep: rightStep},
-    ...{c: to + i * rows * columns * 4, cStep: columns * 4, add: false},
+    ...{
+      a: left,
+      aStep: leftStep,
+      b: right,
+      bStep: rightStep,
+      c: to,
+      cStep: columns * 4,
+      add: false,
+    },
+  };
+  const changes = leftIndices.map((index, i) => ({
+    a: left + index * rows * inner * 4,
+    b: right + rightIndices[i]! * inner * columns * 4,
+    c: to + i * rows * columns * 4,
   }));
-  callEach(module, 'multiply', products, products.length * rows * columns * inner);
+  callEach(module, 'multiply', product, changes, changes.length * rows * columns * inner);
   return out;
 }

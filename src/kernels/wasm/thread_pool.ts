@@ -6,11 +6,8 @@ import {CALL, nodeWorker, pageWorker, WORD, type WorkerStart} from './thread_wor
 
 export type FunctionName = keyof typeof positions;
 
-/** A call of the module: its function, and its arguments by name. */
-export interface ModuleCall {
-  name: FunctionName;
-  named: Readonly<Record<string, number | boolean>>;
-}
+/** Arguments of a function of the module, by name. */
+type Arguments = Partial<Record<string, number | boolean>>;
 
 /** An argument that is the address of memory to work in, of which each thread has its own, `bytes` after that of the one before. */
 export interface Workspace {
@@ -101,15 +98,24 @@ export class ThreadPool {
   }
 
   /**
-   * Runs calls that do not depend on each other, and waits until all are done.
+   * Runs a function several times, independently, and waits until all calls are done.
    *
-   * @returns what the functions return, in the order of the calls.
+   * @param named The arguments of the first call. It is changed.
+   * @param changes For each call the arguments that are others than in the call before.
+   * @returns what the function returns, in the order of the calls.
    * @throws if one fails, after all have ended.
    */
-  run(calls: readonly ModuleCall[], workspace?: Workspace): number[] {
+  run(
+    name: FunctionName,
+    named: object,
+    changes: readonly object[],
+    workspace?: Workspace,
+  ): number[] {
     const results: number[] = [];
-    for (let i = 0; i < calls.length; i += MAX_CALLS)
-      results.push(...this.runSome(calls.slice(i, i + MAX_CALLS), workspace));
+    for (let i = 0; i < changes.length; i += MAX_CALLS) {
+      const some = changes.slice(i, i + MAX_CALLS);
+      results.push(...this.runSome(name, named as Arguments, some, workspace));
+    }
     return results;
   }
 
@@ -122,13 +128,28 @@ export class ThreadPool {
     for (const worker of this.workers) worker.terminate();
   }
 
-  private runSome(calls: readonly ModuleCall[], workspace: Workspace | undefined): number[] {
-    const {words} = this;
-    calls.forEach((call, i) => this.write(call, i * CALL.size, workspace));
+  private runSome(
+    name: FunctionName,
+    named: Arguments,
+    changes: readonly object[],
+    workspace: Workspace | undefined,
+  ): number[] {
+    const {words, calls} = this;
+    const order: readonly string[] = positions[name];
+    const own = workspace ? order.indexOf(workspace.argument) : -1;
+    changes.forEach((change, i) => {
+      Object.assign(named, change);
+      const at = i * CALL.size;
+      calls[at + CALL.function] = numbers.get(name)!;
+      calls[at + CALL.workspace] = own;
+      calls[at + CALL.workspaceBytes] = workspace?.bytes ?? 0;
+      for (let j = 0; j < order.length; j++)
+        calls[at + CALL.arguments + j] = Number(named[order[j]!]);
+    });
     Atomics.store(words, WORD.done, 0);
     Atomics.store(words, WORD.failed, 0);
     this.generation = (this.generation + 1) & 0x7fff;
-    Atomics.store(words, WORD.next, (this.generation << 16) | (calls.length << 8));
+    Atomics.store(words, WORD.next, (this.generation << 16) | (changes.length << 8));
     if (Atomics.load(words, WORD.sleepers) > 0) Atomics.notify(words, WORD.next);
     const failures: Error[] = [];
     const start = performance.now();
@@ -140,23 +161,12 @@ export class ThreadPool {
       }
       Atomics.add(words, WORD.done, 1);
     }
-    this.wait(calls.length, Math.max(this.limit, LIMIT_TIMES * (performance.now() - start)));
+    this.wait(changes.length, Math.max(this.limit, LIMIT_TIMES * (performance.now() - start)));
     const failed = Atomics.load(words, WORD.failed);
     if (failures.length > 0) throw failures[0]!;
-    if (failed > 0) {
-      const {name} = calls[failed - 1]!;
+    if (failed > 0)
       throw new Error(`The function ${name} of the wasm kernels has failed in a worker`);
-    }
-    return calls.map((_, i) => this.calls[i * CALL.size + CALL.result]!);
-  }
-
-  private write({name, named}: ModuleCall, at: number, workspace: Workspace | undefined): void {
-    const order: readonly string[] = positions[name];
-    const {calls} = this;
-    calls[at + CALL.function] = numbers.get(name)!;
-    calls[at + CALL.workspace] = workspace ? order.indexOf(workspace.argument) : -1;
-    calls[at + CALL.workspaceBytes] = workspace?.bytes ?? 0;
-    order.forEach((argument, i) => (calls[at + CALL.arguments + i] = Number(named[argument])));
+    return changes.map((_, i) => calls[i * CALL.size + CALL.result]!);
   }
 
   /** The number of a call that is the caller's to run, or null. */
@@ -171,12 +181,13 @@ export class ThreadPool {
   }
 
   private runHere(call: number): void {
+    const {calls} = this;
     const at = call * CALL.size;
-    const name = names[this.calls[at + CALL.function]!]!;
-    const from = at + CALL.arguments;
-    const given = this.calls.subarray(from, from + positions[name].length);
+    const name = names[calls[at + CALL.function]!]!;
+    const given: number[] = [];
+    for (let i = 0; i < positions[name].length; i++) given.push(calls[at + CALL.arguments + i]!);
     const f = this.own[name] as (...values: number[]) => number;
-    this.calls[at + CALL.result] = f(...given);
+    calls[at + CALL.result] = f(...given);
   }
 
   /** Waits until so many calls are done, for `limit` milliseconds at most. */

@@ -58,7 +58,8 @@ function work({module, memory, scratch, thread, control, calls, functions}) {
   const run = (call) => {
     const at = call * ${CALL.size};
     const f = exports[functions[all[at]]];
-    const given = Array.from(all.subarray(at + ${CALL.arguments}, at + ${CALL.arguments} + f.length));
+    const given = [];
+    for (let i = 0; i < f.length; i++) given.push(all[at + ${CALL.arguments} + i]);
     const workspace = all[at + ${CALL.workspace}];
     if (workspace >= 0) given[workspace] += thread * all[at + ${CALL.workspaceBytes}];
     all[at + ${CALL.result}] = f(...given);

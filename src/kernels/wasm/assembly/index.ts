@@ -13,6 +13,7 @@ export {multiply, multiplyBfloat16} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient, rmsNormWeightGradient} from './rms_norm';
 export {swiglu, swigluGradient} from './swiglu';
+export {TILE_COLUMNS, TILE_ROWS} from './tile';
 
 /** Bytes of memory that `initialize` needs. */
 export const SCRATCH_BYTES: usize = EXP_SCRATCH + MULTIPLY_SCRATCH + ROW_SCRATCH;
