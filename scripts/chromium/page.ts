@@ -313,7 +313,11 @@ async function onStuck(): Promise<string> {
   const pool = new ThreadPool(own, {module: new WebAssembly.Module(waitingModule), memory}, [0], 500); // prettier-ignore
   while (pool.work.workers < 1) await new Promise((resolve) => setTimeout(resolve, 10));
   try {
-    pool.run([4, 8].map((x) => ({name: 'scale', named: {x, size: 1, factor: 1, y: 64}})));
+    pool.run(
+      'scale',
+      {size: 1, factor: 1, y: 64},
+      [4, 8].map((x) => ({x})),
+    );
     return 'it came back';
   } catch (error) {
     return `${pool.threads} thread: ${(error as Error).message}`;

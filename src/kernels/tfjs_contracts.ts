@@ -4,6 +4,11 @@ import type {Contract, KernelArguments} from './kernel_arguments';
 
 /** The valid arguments of tfjs's kernels that this library replaces or adds to a backend. */
 export const tfjsContracts: Readonly<Record<string, Contract>> = {
+  [tf.Add]: (given) => {
+    const a = given.shape('a', ...NUMERIC, 'complex64');
+    const dtype = [...NUMERIC, 'complex64' as const].find((dtype) => given.isOf(dtype, 'a'))!;
+    tf.broadcast_util.assertAndGetBroadcastShape([...a], [...given.shape('b', dtype)]);
+  },
   [tf.BatchMatMul]: (given) => void product(given, ...NUMERIC, 'complex64'),
   [tf._FusedMatMul]: (given) => {
     const out = product(given, ...NUMERIC);

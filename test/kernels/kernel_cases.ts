@@ -223,6 +223,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {axis: 0, batchDims: 0},
     },
     [tf.Slice]: {inputs: {x: f(3, 4)}, attrs: {begin: [1, 0], size: [2, 3]}},
+    [tf.Add]: {inputs: {a: f(3, 4), b: f(3, 4)}, attrs: {}},
     [tf.Identity]: {inputs: {x: f(3, 4)}, attrs: {}},
     [tf.Cast]: {inputs: {x: f(3, 4)}, attrs: {dtype: 'float32'}},
     [tf.Conv2DBackpropFilter]: {

@@ -264,6 +264,7 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
   [tf.GatherV2]: (sizes) =>
     tf.gather(random(sizes.vocabulary, sizes.hidden), counting(rows(sizes), sizes.vocabulary)),
   [tf.Slice]: ({hidden}) => tf.slice(random(hidden, hidden), [1, 1], [hidden - 1, hidden - 2]),
+  [tf.Add]: ({hidden}) => tf.add(random(hidden, hidden), random(hidden, hidden)),
   [tf.Identity]: ({hidden}) => tf.clone(random(hidden, hidden)),
   [tf.Cast]: ({hidden}) => tf.cast(random(hidden, hidden), 'int32'),
   [tf.Conv2DBackpropFilter]: convolution,

@@ -120,6 +120,12 @@ const calls: Readonly<Record<string, Call[]>> = {
     inputs: [f(...shape)],
     run: (x) => tf.slice(x, begin, size),
   })),
+  [tf.Add]: shapes.flatMap((shape) =>
+    [shape, [], shape.slice(1), shape.map(() => 1)].map((other) => ({
+      inputs: [f(...shape), f(...other)],
+      run: (x, y) => tf.add(x, y),
+    })),
+  ),
   [tf.Identity]: shapes.map((shape) => ({inputs: [f(...shape)], run: (x) => tf.clone(x)})),
   [tf.Cast]: shapes.flatMap((shape) =>
     (['float32', 'int32', 'bool', 'complex64', 'string'] as const).map((dtype) => ({

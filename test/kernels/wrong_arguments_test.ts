@@ -31,6 +31,7 @@ const free: Readonly<Record<string, Record<string, ReadonlyArray<number | tf.Dat
   [llama.OwLoreAttentionSublayer]: {x: [0]},
   [llama.OwLoreMlpSublayer]: {x: [0, 1]},
   [llama.OwLoreBlock]: {x: [0]},
+  [tf.Add]: {a: [], b: []},
   [tf.BatchMatMul]: {a: [1], b: [1]},
   [tf._FusedMatMul]: {a: [0, 1], b: [0]},
   [own.OwLoreAddRows]: {x: [0]},
@@ -46,6 +47,7 @@ const free: Readonly<Record<string, Record<string, ReadonlyArray<number | tf.Dat
 
 /** What is refused in other words than a contract's: by tfjs as without the kernel, or for its numbers, which a contract does not see. */
 const otherRefusals: Readonly<Record<string, RegExp>> = {
+  [tf.Add]: /^Operands could not be broadcast/,
   [tf.BatchMatMul]:
     /^Operands could not be broadcast|^BatchMatMul for non non-float32|^Invalid TF_Status: 3\n/,
   [tf._FusedMatMul]: /^Operands could not be broadcast|MatMul for non non-float32/,

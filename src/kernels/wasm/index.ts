@@ -15,6 +15,7 @@ import {
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {accumulate} from './accumulate';
+import {createAdd} from './add';
 import {addRows} from './add_rows';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
@@ -63,6 +64,7 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
         ({inputs: {x}}) => x.dtype === 'float32',
       ),
   ],
+  [tf.Add, createAdd],
   [tf.GatherV2, createGather],
   [tf.Slice, createSlice],
   [tf.Identity, createIdentity],

@@ -24,8 +24,12 @@ interface Cut<Args> {
   workspace?: Workspace;
 }
 
-/** Calls that take 0.1 ms: in multiplications, in weights that are read, in numbers that are read and written, and in exponentials. */
-const [MIN_PRODUCTS, MIN_WEIGHTS, MIN_NUMBERS, MIN_EXPONENTIALS] = [1e6, 2 ** 18, 2 ** 16, 2 ** 14];
+/**
+ * Calls that take 0.1 ms: in multiplications, in weights that are read, in numbers that are read and written, in exponentials, and in
+ * numbers that are copied or set.
+ */
+const [MIN_PRODUCTS, MIN_WEIGHTS, MIN_NUMBERS] = [1e6, 2 ** 18, 2 ** 16];
+const [MIN_EXPONENTIALS, MIN_COPIED] = [2 ** 14, 2 ** 19];
 
 /** Numbers of whole cache lines; and columns that few rows are multiplied by together, of both kinds of the module. */
 const [VECTORS, COLUMNS] = [16, 24];
@@ -49,11 +53,15 @@ const cuts: {
     return {
       along: 'rows',
       steps: {a: transposeA ? 4 : aStep, c: cStep},
-      ...{together: tiles.TILE_ROWS, isWorth, tooFew: FEW_ROWS},
+      together: tiles.TILE_ROWS,
+      isWorth,
+      tooFew: FEW_ROWS,
     };
   },
   multiplyBfloat16: ({columns, inner, transposeB, bStep}) => ({
-    ...{along: 'columns', steps: {b: transposeB ? bStep : 2, c: 4}, together: COLUMNS},
+    along: 'columns',
+    steps: {b: transposeB ? bStep : 2, c: 4},
+    together: COLUMNS,
     isWorth: columns * inner >= MIN_WEIGHTS,
   }),
   adam: ({size, variable}) => {
@@ -62,6 +70,14 @@ const cuts: {
   },
   scale: ({size}) => ofNumbers(size, {x: 4, y: 4}),
   add: ({size}) => ofNumbers(size, {a: 4, b: 4, y: 4}),
+  copy: ({size}) => ofNumbers(size, {from: 4, to: 4}, MIN_COPIED),
+  fill: ({size}) => ofNumbers(size, {y: 4}, MIN_COPIED),
+  toFloats: ({size}) => ofNumbers(size, {x: 4, y: 4}),
+  sumsOfSquares: ({size}) => ({
+    along: 'count',
+    steps: {first: 1, sums: 8},
+    isWorth: size >= MIN_NUMBERS,
+  }),
   unpackBfloat16: ({size}) => ofNumbers(size, {packed: 2, y: 4}),
   swiglu: ({size}) => ofNumbers(size, {gate: 4, up: 4, y: 4}, MIN_EXPONENTIALS),
   swigluGradient: ({size, y}) =>
@@ -75,13 +91,17 @@ const cuts: {
     ofRows(rows, width, {dy: 4 * width, x: 4 * width, dx: 4 * width, scales: 4}),
   rmsNormWeightGradient: ({rows, columns}) => ofColumns(rows, columns, {dy: 4, x: 4, dWeight: 4}),
   crossEntropy: ({rows, vocabulary}) => ({
-    ...{along: 'rows', steps: {logits: 4 * vocabulary, labels: 4, weights: 4, losses: 8}},
+    along: 'rows',
+    steps: {logits: 4 * vocabulary, labels: 4, weights: 4, losses: 8},
     isWorth: rows * vocabulary >= MIN_EXPONENTIALS,
   }),
   crossEntropyGradient: ({rows, vocabulary, losses}) => ({
     along: 'rows',
     steps: {
-      ...{logits: 4 * vocabulary, dLogits: 4 * vocabulary, labels: 4, weights: 4},
+      logits: 4 * vocabulary,
+      dLogits: 4 * vocabulary,
+      labels: 4,
+      weights: 4,
       losses: losses === 0 ? 0 : 8,
     },
     isWorth: rows * vocabulary >= MIN_EXPONENTIALS,
@@ -92,9 +112,19 @@ const cuts: {
     return {
       along: 'rows',
       steps: {
-        ...{q: group * row!, k: row!, v: row!, y: group * row!, cos: tableStep, sin: tableStep},
-        ...{keys: before!, values: before!, padding: padding === 0 ? 0 : 4},
-        ...{recentKeys: now!, recentValues: now!, newKeys: after, newValues: after},
+        q: group * row!,
+        k: row!,
+        v: row!,
+        y: group * row!,
+        cos: tableStep,
+        sin: tableStep,
+        keys: before!,
+        values: before!,
+        padding: padding === 0 ? 0 : 4,
+        recentKeys: now!,
+        recentValues: now!,
+        newKeys: after,
+        newValues: after,
       },
       isWorth: rows * keyHeads * (positions + recent) * width >= MIN_NUMBERS,
       workspace: {argument: 'workspace', bytes: 4 * group * (width + positions + recent + 1)},
@@ -103,7 +133,8 @@ const cuts: {
   addBias: ({rows, columns}) => ofRows(rows, columns, {x: 4 * columns}),
   sumRows: ({rows, columns}) => ofColumns(rows, columns, {x: 4, sums: 4}),
   addSegments: ({rows, segments, width}) => ({
-    ...{along: 'segments', steps: {first: 1, sums: 4 * width}},
+    along: 'segments',
+    steps: {first: 1, sums: 4 * width},
     isWorth: (rows + segments) * width >= MIN_NUMBERS,
   }),
   countAbove: ({rows, columns, isWide}) =>
@@ -121,10 +152,8 @@ function ofRows<Steps extends object>(rows: number, columns: number, steps: Step
 }
 
 function ofColumns<Steps extends object>(rows: number, columns: number, steps: Steps) {
-  return {
-    ...({along: 'columns', steps, together: VECTORS} as const),
-    isWorth: rows * columns >= MIN_NUMBERS,
-  };
+  const isWorth = rows * columns >= MIN_NUMBERS;
+  return {along: 'columns', steps, together: VECTORS, isWorth} as const;
 }
 
 /** The pools, by the modules that use them. */

@@ -47,11 +47,22 @@ function updateVariable(
   const at = (x: tf.TensorInfo): number => addressOf(backend, x);
   const [newFirst, newSecond] = results.map(at);
   module.adam({
-    ...{gradient: at(gradient), first: at(first), second: at(second)},
+    gradient: at(gradient),
+    first: at(first),
+    second: at(second),
     variable: basis ? 0 : at(variable),
     size: tf.util.sizeFromShape(gradient.shape),
-    ...{clip, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, rate, epsilon, decay},
-    ...{newFirst: newFirst!, newSecond: newSecond!, y: at(step)},
+    clip,
+    beta1,
+    rest1: 1 - beta1,
+    beta2,
+    rest2: 1 - beta2,
+    rate,
+    epsilon,
+    decay,
+    newFirst: newFirst!,
+    newSecond: newSecond!,
+    y: at(step),
   });
   if (basis) {
     const [n, p, to] = [at(step), at(basis), at(y)];
@@ -65,8 +76,15 @@ function updateVariable(
         ? {a: p, b: n, bStep: columns * 4, transposeB: false}
         : {a: n, b: p, bStep: rank * 4, transposeB: true};
     module.multiply({
-      ...{rows, columns, inner: rank, aStep: rank * 4, transposeA: false, ...factors},
-      ...{c: to, cStep: columns * 4, add: true},
+      rows,
+      columns,
+      inner: rank,
+      aStep: rank * 4,
+      transposeA: false,
+      ...factors,
+      c: to,
+      cStep: columns * 4,
+      add: true,
     });
     backend.disposeData(step.dataId);
   }

@@ -64,10 +64,18 @@ export function simdAttentionGrad(
     const width = kernel.shape[1]!;
     const [a, b, c] = [gradients[i]!, kernel, dx].map((x) => addressOf(backend, x));
     module.multiply({
-      ...{rows, columns: hidden, inner: width},
-      ...{a: a!, aStep: width * 4, transposeA: false},
-      ...{b: b!, bStep: width * 4, transposeB: true},
-      ...{c: c!, cStep: hidden * 4, add: i > 0},
+      rows,
+      columns: hidden,
+      inner: width,
+      a: a!,
+      aStep: width * 4,
+      transposeA: false,
+      b: b!,
+      bStep: width * 4,
+      transposeB: true,
+      c: c!,
+      cStep: hidden * 4,
+      add: i > 0,
     });
   });
   const {withKernelGradients} = attrs;
@@ -87,8 +95,12 @@ function addBias(
 ): void {
   const [rows, columns] = x.shape as [number, number];
   module.addBias({
-    ...{x: addressOf(backend, x), rows, columns, bias: addressOf(backend, bias)},
-    ...{lower: -Infinity, upper: Infinity},
+    x: addressOf(backend, x),
+    rows,
+    columns,
+    bias: addressOf(backend, bias),
+    lower: -Infinity,
+    upper: Infinity,
   });
 }
 
@@ -134,8 +146,19 @@ function attend(
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
     const all = {
-      ...{q: q!, k: k!, v: v!, cos: cos!, sin: sin!, y: y!, workspace},
-      ...{group, length, width, window, qStep, kStep},
+      q: q!,
+      k: k!,
+      v: v!,
+      cos: cos!,
+      sin: sin!,
+      y: y!,
+      workspace,
+      group,
+      length,
+      width,
+      window,
+      qStep,
+      kStep,
     };
     const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
       q: q! + queryOffset,
@@ -162,8 +185,22 @@ function attendGradient(
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
     const all = {
-      ...{dy: dy!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!, dq: dq!, dk: dk!, dv: dv!, workspace},
-      ...{group, length, width, window, qStep, kStep},
+      dy: dy!,
+      q: q!,
+      k: k!,
+      v: v!,
+      cos: cos!,
+      sin: sin!,
+      dq: dq!,
+      dk: dk!,
+      dv: dv!,
+      workspace,
+      group,
+      length,
+      width,
+      window,
+      qStep,
+      kStep,
     };
     const calls = keyHeadsOf(layout).map(([queryOffset, keyOffset]) => ({
       dy: dy! + queryOffset,

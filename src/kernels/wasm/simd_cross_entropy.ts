@@ -58,6 +58,7 @@ function operands({inputs: {logits, labels, weights}, backend}: CrossEntropyArgs
     logits: addressOf(backend, logits),
     labels: addressOf(backend, labels),
     weights: addressOf(backend, weights),
-    ...{rows, vocabulary},
+    rows,
+    vocabulary,
   };
 }

@@ -119,13 +119,27 @@ function decodeInPlace(
     multiply(normalized, inputs.k, hidden, keyWidth, k, false, inputs.kBias);
     multiply(normalized, inputs.v, hidden, keyWidth, v, false, inputs.vBias);
     module.attendLast({
-      ...{rows, keyHeads, group, width, q, k, v},
-      ...{cos: at(inputs.cos), sin: at(inputs.sin)},
+      rows,
+      keyHeads,
+      group,
+      width,
+      q,
+      k,
+      v,
+      cos: at(inputs.cos),
+      sin: at(inputs.sin),
       tableStep: inputs.cos.shape[0] === 1 ? 0 : width * 2,
-      ...{keys: at(keys), values: at(inputs.values), positions},
+      keys: at(keys),
+      values: at(inputs.values),
+      positions,
       padding: padding ? at(padding) : 0,
-      ...{recentKeys: at(recentKeys), recentValues: at(inputs.recentValues), recent},
-      ...{newKeys: at(results[0]!), newValues: at(results[1]!), y: mixed, workspace},
+      recentKeys: at(recentKeys),
+      recentValues: at(inputs.recentValues),
+      recent,
+      newKeys: at(results[0]!),
+      newValues: at(results[1]!),
+      y: mixed,
+      workspace,
     });
     multiply(mixed, inputs.o, queries, hidden, to, true);
 

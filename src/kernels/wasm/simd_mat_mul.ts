@@ -34,16 +34,18 @@ export function simdBatchMatMul(
   const leftStep = (transposeA ? rows : inner) * 4;
   const rightStep = (transposeB ? inner : columns) * 4;
   const product = {
-    ...{rows, columns, inner, transposeA, transposeB},
-    ...{
-      a: left,
-      aStep: leftStep,
-      b: right,
-      bStep: rightStep,
-      c: to,
-      cStep: columns * 4,
-      add: false,
-    },
+    rows,
+    columns,
+    inner,
+    transposeA,
+    transposeB,
+    a: left,
+    aStep: leftStep,
+    b: right,
+    bStep: rightStep,
+    c: to,
+    cStep: columns * 4,
+    add: false,
   };
   const changes = leftIndices.map((index, i) => ({
     a: left + index * rows * inner * 4,

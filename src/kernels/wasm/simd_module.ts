@@ -1,6 +1,8 @@
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {sayOnce} from '../../common/say_once';
 import {replaceMethods} from '../../tfjs/methods';
 import {outOfMemory} from './full_memory';
+import {replaceHeapArrays} from './heap_arrays';
 import {withThreads} from './parallel';
 import {shareMemory, sharingRefusal, stopSharing} from './shared_memory';
 import {canShareMemory, threadCount} from './thread_count';
@@ -123,11 +125,14 @@ function addInstance(
   });
   module.initialize({scratch: scratches[0]!});
   if (workers === 0) {
+    if (isShared(memory)) replaceHeapArrays(backend as BackendWasm, module);
     instances.set(backend, module);
     return;
   }
   const pool = new ThreadPool(exports, {module: compiled, memory}, scratches.slice(1));
-  instances.set(backend, withThreads(module, pool));
+  const threaded = withThreads(module, pool);
+  replaceHeapArrays(backend as BackendWasm, threaded);
+  instances.set(backend, threaded);
   const disposable = backend as {dispose(): void};
   const {dispose} = disposable;
   replaceMethods(disposable, {

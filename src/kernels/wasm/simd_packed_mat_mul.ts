@@ -13,9 +13,16 @@ export function simdPackedMatMul(
   const columns = shape[transposed ? 0 : 1];
   const y = allocate(backend, [rows, columns]);
   module.multiplyBfloat16({
-    ...{rows, columns, inner, transposeB: transposed, add: false},
-    ...{bStep: 2 * (transposed ? inner : columns), cStep: 4 * columns},
-    ...{a: addressOf(backend, x), b: addressOf(backend, packed), c: addressOf(backend, y)},
+    rows,
+    columns,
+    inner,
+    transposeB: transposed,
+    add: false,
+    bStep: 2 * (transposed ? inner : columns),
+    cStep: 4 * columns,
+    a: addressOf(backend, x),
+    b: addressOf(backend, packed),
+    c: addressOf(backend, y),
   });
   return y;
 }

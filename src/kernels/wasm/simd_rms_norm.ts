@@ -11,8 +11,12 @@ export function simdRMSNorm(
   const {rows, width} = sizes(x);
   const y = allocate(backend, x.shape);
   module.rmsNorm({
-    ...{x: addressOf(backend, x), weight: addressOf(backend, weight), y: addressOf(backend, y)},
-    ...{rows, width, epsilon: attrs.epsilon},
+    x: addressOf(backend, x),
+    weight: addressOf(backend, weight),
+    y: addressOf(backend, y),
+    rows,
+    width,
+    epsilon: attrs.epsilon,
   });
   return y;
 }
@@ -28,8 +32,11 @@ export function simdRMSNormGrad(
   withWorkspace(backend, 4 * rows, (scales) => {
     const given = {dy: addressOf(backend, dy), x: addressOf(backend, x), rows, scales};
     module.rmsNormGradient({
-      ...{...given, width, epsilon: attrs.epsilon},
-      ...{weight: addressOf(backend, weight), dx: addressOf(backend, dx)},
+      ...given,
+      width,
+      epsilon: attrs.epsilon,
+      weight: addressOf(backend, weight),
+      dx: addressOf(backend, dx),
     });
     const columns = {columns: width, step: 4 * width};
     module.rmsNormWeightGradient({...given, ...columns, dWeight: addressOf(backend, dWeight)});

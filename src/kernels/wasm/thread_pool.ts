@@ -114,7 +114,7 @@ export class ThreadPool {
     const results: number[] = [];
     for (let i = 0; i < changes.length; i += MAX_CALLS) {
       const some = changes.slice(i, i + MAX_CALLS);
-      results.push(...this.runSome(name, named as Arguments, some, workspace));
+      results.push(...this.runSome(name, named, some, workspace));
     }
     return results;
   }

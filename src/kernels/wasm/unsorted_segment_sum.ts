@@ -41,7 +41,8 @@ export function simdUnsortedSegmentSum(
     rows: x.shape[0]!,
     width: tf.util.sizeFromShape(rowShape),
     sums: addressOf(backend, out),
-    ...{first: 0, segments: numSegments},
+    first: 0,
+    segments: numSegments,
   });
   return out;
 }

@@ -15,6 +15,7 @@ const NAMES = [
   tf.BatchMatMul,
   tf._FusedMatMul,
   tf.UnsortedSegmentSum,
+  tf.Add,
   tf.GatherV2,
   tf.Slice,
   tf.Identity,

@@ -13,7 +13,11 @@ interface Inside {
   _malloc: () => number;
 }
 
-const backendWith = (wasm: Inside): object => ({wasm, dispose: () => undefined});
+const backendWith = (wasm: Inside): object => ({
+  wasm,
+  dispose: () => undefined,
+  typedArrayFromHeap: () => new Float32Array(),
+});
 const memory = (shared: boolean): WebAssembly.Memory =>
   new WebAssembly.Memory({initial: 64, maximum: 65536, shared});
 

@@ -1,7 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Worker} from 'node:worker_threads';
 import {expect} from 'chai';
-import {ThreadPool, type ModuleCall} from '../../../src/kernels/wasm/thread_pool';
+import {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
 import {expectWarning} from '../../support/warnings';
 import {waitingModule} from './waiting_module';
 
@@ -35,10 +35,9 @@ describe('ThreadPool', function () {
   /** Two calls, of which the caller and the worker run one each. */
   const run = (size = 1): number[] =>
     pool.run(
-      [0, 4].map((i): ModuleCall => ({
-        name: 'scale',
-        named: {x: X + i, size, factor: 1, y: Y + i},
-      })),
+      'scale',
+      {size, factor: 1},
+      [0, 4].map((i) => ({x: X + i, y: Y + i})),
     );
 
   /** Ends the worker's call. */

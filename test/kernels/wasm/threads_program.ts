@@ -25,6 +25,7 @@ import {
   sparseCrossEntropy,
   type LlamaConfig,
 } from '../../../src/llama';
+import {installKernels} from '../../../src/kernels/wasm';
 import {poolOf} from '../../../src/kernels/wasm/parallel';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';
 import type {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
@@ -137,6 +138,34 @@ const tasks: Record<string, () => Promise<unknown>> = {
       const y = tf.matMul(a, b, transposeA, transposeB);
       await add(y);
       tf.dispose([a, b, y]);
+    }
+  },
+  /** What is copied, set and converted, also by kernels of tfjs: aligned and not, a few numbers and many. */
+  async copies() {
+    await installKernels();
+    const copied = (n: number): tf.Tensor[] =>
+      tf.tidy(() => {
+        const x = tf.tensor2d(
+          Float32Array.from({length: 5 * n}, (_, i) => Math.fround(i / 7) - n),
+          [5, n],
+        );
+        const ids = tf.tensor1d(
+          Int32Array.from({length: n}, (_, i) => 2 ** 24 + 3 * i),
+          'int32',
+        );
+        const y = tf.pad(x, [[0, 0], [1, 2]], 3); // prettier-ignore
+        return [
+          ...[tf.concat([x, y, x], 1), tf.stack([x, x]), tf.slice(y, [1, 1], [3, n - 1]), tf.slice(y, [2, 0])],
+          ...[tf.gather(y, [3, 0, 3]), tf.fill([3, n], -0), tf.fill([n], 1e-42), tf.fill([n], NaN)],
+          ...[tf.fill([n], -7, 'int32'), tf.zerosLike(x), tf.onesLike(ids), tf.cast(ids, 'float32')],
+          ...[tf.cast(x, 'int32'), tf.cast(tf.greater(x, 0), 'float32'), tf.concat([ids, ids]), tf.clone(x)],
+          ...[tf.add(x, x), tf.add(x, 1), tf.squaredDifference(x, tf.mean(x)), ...tf.split(y, [1, n + 2], 1)],
+        ];
+      }); // prettier-ignore
+    for (const n of [1, 2, 3, 7, 31, 33, 100, 4097, 200_003]) {
+      const results = copied(n);
+      for (const x of results) await add(x);
+      tf.dispose(results);
     }
   },
   async generation() {

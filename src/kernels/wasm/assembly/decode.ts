@@ -144,8 +144,3 @@ function attendHead(
   multiplyRows<f32>(group, width, seen, scores, step, 4, values, row, y, row, false);
   multiplyRows<f32>(group, width, near, nearScores, step, 4, newValues, row, y, row, true);
 }
-
-/** Copies `size` numbers. */
-export function copy(from: usize, size: i32, to: usize): void {
-  memory.copy(to, from, offset(size));
-}

@@ -8,10 +8,12 @@ export {addBias, sumRows} from './bias';
 export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
 export {crossEntropy, crossEntropyGradient, sumOfDoubles} from './cross_entropy';
-export {attendLast, attendLastBytes, copy} from './decode';
+export {attendLast, attendLastBytes} from './decode';
 export {multiply, multiplyBfloat16} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
+export {copy, fill, toFloats} from './memory';
 export {rmsNorm, rmsNormGradient, rmsNormWeightGradient} from './rms_norm';
+export {SQUARES, sumsOfSquares} from './squares';
 export {swiglu, swigluGradient} from './swiglu';
 export {TILE_COLUMNS, TILE_ROWS} from './tile';
 

@@ -1,4 +1,4 @@
-import {offset} from './vector';
+import {offset, upperHalf} from './vector';
 
 /**
  * Sums of `|weight| · norm`, each product rounded to float32, of the rows of `weight`
@@ -68,8 +68,4 @@ function magnitudes(weight: usize, norm: usize, i: i32, isWide: bool): v128 {
 
 function magnitude(weight: usize, norm: usize, i: i32, isWide: bool): f32 {
   return abs(load<f32>(weight + offset(i))) * load<f32>(isWide ? norm + offset(i) : norm);
-}
-
-function upperHalf(x: v128): v128 {
-  return v128.shuffle<f64>(x, x, 1, 1);
 }

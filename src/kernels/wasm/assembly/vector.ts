@@ -47,6 +47,10 @@ export function maxOf(x: v128): f32 {
   );
 }
 
+export function upperHalf(x: v128): v128 {
+  return v128.shuffle<f64>(x, x, 1, 1);
+}
+
 /** Natural logarithm of a positive number, in double precision. */
 export function log(x: f64): f64 {
   if (!(x < Infinity)) return x;

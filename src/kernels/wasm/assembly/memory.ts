@@ -1,0 +1,20 @@
+import {loadUpTo, offset, storeUpTo} from './vector';
+
+/** Copies `size` numbers of 32 bits; they may overlap. */
+export function copy(from: usize, size: i32, to: usize): void {
+  memory.copy(to, from, offset(size));
+}
+
+/** Sets `size` numbers of 32 bits, given by their bits. */
+export function fill(y: usize, size: i32, bits: i32): void {
+  const values = i32x4.splat(bits);
+  for (let i = 0; i < size; i += 4) storeUpTo(y + offset(i), values, size - i);
+}
+
+/** The int32 `x` as float32, rounded to nearest even. */
+export function toFloats(x: usize, size: i32, y: usize): void {
+  for (let i = 0; i < size; i += 4) {
+    const left = size - i;
+    storeUpTo(y + offset(i), f32x4.convert_i32x4_s(loadUpTo(x + offset(i), left)), left);
+  }
+}
