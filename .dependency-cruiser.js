@@ -63,6 +63,9 @@ const benchFolders = {
   commands: ['results', 'harness', 'contenders', 'groups', 'tables', 'compare'],
 };
 
+/** What of the Hub is for Node; the rest is for pages, too. */
+const hubOfNode = 'llama/hub/(cache|download|hub_source|settings)[.]ts$';
+
 /** A pattern of what belongs to a unit of src. */
 function inSources(name) {
   return name === 'main' ? '^src/[^/]+[.]ts$' : `^src/${name}/`;
@@ -129,11 +132,11 @@ export default {
     {
       name: 'nothing of Node in a browser',
       comment:
-        'modules of Node are for cli/, llama/hub/ and memory/limit; elsewhere they come by importNode, when they are needed',
+        'modules of Node are for cli/, what of llama/hub/ is not for pages, and memory/limit; elsewhere they come by importNode, when they are needed',
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/((cli|llama/hub)/|memory/limit[.]ts$|files/(folder_lock|own_files)[.]ts$)',
+        pathNot: `^src/(cli/|${hubOfNode}|memory/limit[.]ts$|files/(folder_lock|own_files)[.]ts$)`,
       },
       // `events` is the npm package of that name, which bundlers find
       to: {
@@ -145,14 +148,14 @@ export default {
     {
       name: 'nothing of the Hub in a browser',
       comment:
-        'llama/hub/, locks of folders and files of one folder alone are for Node: preload/llama provides them there',
+        'the cache that Python has, locks of folders and files of one folder alone are for Node: preload/llama provides them there',
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/(llama/hub/|cli/|preload/llama[.]ts$|files/folder_lock[.]ts$)',
+        pathNot: `^src/(${hubOfNode}|cli/|preload/llama[.]ts$|files/folder_lock[.]ts$)`,
       },
       to: {
-        path: '^src/(llama/hub/|files/(folder_lock|own_files)[.]ts$)',
+        path: `^src/(${hubOfNode}|files/(folder_lock|own_files)[.]ts$)`,
         dependencyTypesNot: ['type-only', 'type-import'],
       },
     },

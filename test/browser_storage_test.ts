@@ -20,17 +20,17 @@ import {applyLora, loadLora} from '../src/lora';
 import {SmallTraining} from './checkpoint/small_training';
 import {readFiles} from './llama/files/checkpoint_files';
 import {tokenizerFiles} from './llama/text/tokenizers';
-import {provideIndexedDb} from './support/indexed_db';
+import {useIndexedDb} from './support/indexed_db';
 import {rejection} from './support/rejection';
 import {held} from './support/sentinels';
 import {expectWarning} from './support/warnings';
 
 describe('the browser’s storage', () => {
+  useIndexedDb();
   let folder: DirectoryHandle;
   let before: ReturnType<typeof held>;
   beforeEach(async () => {
     before = held();
-    provideIndexedDb();
     const storage = await browserStorage();
     await storage.removeEntry('test', {recursive: true}).catch(() => undefined);
     folder = await storage.getDirectoryHandle('test', {create: true});

@@ -18,6 +18,7 @@ import {
 } from './folder_commit';
 import type {DirectoryHandle} from './directory_handle';
 import {fileIn, namesIn, place, remove, write} from './handle_files';
+import {exclusively, lockManager, lockName} from './page_locks';
 import type {WritingProcess} from './writing_process';
 
 /** What the machine of a page or worker begins with, in names of files. */
@@ -40,13 +41,6 @@ function randomId(): string {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** None in pages that do not come by https, and in older programs. */
-function lockManager(): LockManager | undefined {
-  return (globalThis.navigator as Partial<Navigator> | undefined)?.locks;
-}
-
-const lockOf = (host: string): string => `tfjs-owlore ${host}`;
-
 /** Whether others can see that this page or worker lives. */
 let living: Promise<unknown> | undefined;
 
@@ -58,23 +52,14 @@ export function showLife(): Promise<unknown> {
       return new Promise(() => undefined);
     };
     const locks = lockManager();
-    if (locks) locks.request(lockOf(own.host), held).catch(reject);
+    if (locks) locks.request(lockName(own.host), held).catch(reject);
     else resolve();
   }));
 }
 
-/** The change that is being made in folders of this name, where there are no locks. */
-const changes = new Map<string, Promise<unknown>>();
-
 /** Runs `body` while nobody else puts files in their places in a folder of this name. */
-async function exclusively<T>({name}: DirectoryHandle, body: () => Promise<T>): Promise<T> {
-  const lock = `tfjs-owlore folder ${name}`;
-  const locks = lockManager();
-  if (locks) return locks.request(lock, body);
-  const work = (changes.get(lock) ?? Promise.resolve()).then(body, body);
-  changes.set(lock, work);
-  return work;
-}
+const committing = <T>({name}: DirectoryHandle, body: () => Promise<T>): Promise<T> =>
+  exclusively(`folder ${name}`, body);
 
 /** A new temporary name for a file. */
 export function temporaryName(path: string): string {
@@ -95,7 +80,7 @@ export async function commitHandle(
   isObsolete: (path: string) => boolean,
   onDecided: () => void,
 ): Promise<void> {
-  await exclusively(folder, async () => {
+  await committing(folder, async () => {
     const removals = (await namesIn(folder)).filter(
       (name) => isObsolete(name) && !isPassingName(name),
     );
@@ -121,7 +106,7 @@ export async function commitHandle(
 /** Does what is left of a change whose page was closed; usually nothing. */
 export async function finishHandle(owner: string, folder: DirectoryHandle): Promise<void> {
   if (!(await namesIn(folder)).some((name) => JOURNAL.test(name))) return;
-  await exclusively(folder, () => doRest(owner, folder));
+  await committing(folder, () => doRest(owner, folder));
 }
 
 /** Removes temporary files of pages and workers that are gone. */
@@ -131,7 +116,7 @@ export async function removeLeftovers(folder: DirectoryHandle): Promise<void> {
   for (const path of await namesIn(folder)) {
     const writer = writerIn(TEMPORARY.exec(path));
     if (!writer?.host.startsWith(BROWSER) || writer.host === own.host) continue;
-    if (living.has(lockOf(writer.host))) continue;
+    if (living.has(lockName(writer.host))) continue;
     const file = lockManager() ? null : await (await fileIn('', folder, path))?.getFile();
     if (!file || Date.now() - file.lastModified > MAX_AGE) await remove(folder, path);
   }

@@ -6,7 +6,7 @@ import {listFiles} from '../../src/files/list_files';
 import {openSink} from '../../src/files/open_sink';
 import {openSource} from '../../src/files/open_source';
 import {readWhole} from '../../src/files/source';
-import {provideIndexedDb} from '../support/indexed_db';
+import {useIndexedDb} from '../support/indexed_db';
 import {rejection} from '../support/rejection';
 
 const uuid = '01234567-89ab-cdef-0123-456789abcdef';
@@ -46,10 +46,7 @@ const withRefusedMove = (folder: DirectoryHandle): DirectoryHandle =>
 
 const inPage = typeof document !== 'undefined';
 const roots: Record<string, () => Promise<DirectoryHandle>> = {
-  IndexedDB: () => {
-    provideIndexedDb();
-    return indexedDbFolder('test');
-  },
+  IndexedDB: () => indexedDbFolder('test'),
   ...(inPage && {'the browser’s storage': () => navigator.storage.getDirectory()}),
 };
 
@@ -60,6 +57,7 @@ for (const [where, root] of Object.entries(roots)) {
     [', which refuses moves', withRefusedMove],
   ] as const) {
     describe(`a folder of ${where}${how}`, () => {
+      useIndexedDb();
       let plain: DirectoryHandle;
       let folder: DirectoryHandle;
       beforeEach(async () => {

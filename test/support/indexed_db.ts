@@ -1,6 +1,11 @@
 import {IDBKeyRange, indexedDB} from 'fake-indexeddb';
 
-/** Gives Node an IndexedDB, in memory. */
-export function provideIndexedDb(): void {
-  if (!('indexedDB' in globalThis)) Object.assign(globalThis, {indexedDB, IDBKeyRange});
+/** Gives Node an IndexedDB, in memory, while the tests around run. */
+export function useIndexedDb(): void {
+  if ('indexedDB' in globalThis) return;
+  const globals = {indexedDB, IDBKeyRange};
+  before(() => void Object.assign(globalThis, globals));
+  after(() => {
+    for (const name of Object.keys(globals)) Reflect.deleteProperty(globalThis, name);
+  });
 }

@@ -1,6 +1,6 @@
 /** Where a model's files are: what a user names becomes files to read. */
 import {isUrl} from '../../files/file_url';
-import {hubFilesUrl, HUB, parseHubName, type HubName} from '../../files/hub_name';
+import {parseHubName, type HubName} from '../../files/hub_name';
 import {importNode} from '../../files/import_node';
 import {openSource} from '../../files/open_source';
 import type {FileSource, ModelSource, RequestOptions} from '../../files/source';
@@ -12,7 +12,7 @@ import {isModelFile, openModelSource} from './model_source';
 export interface SourceOptions {
   /** For files behind a URL or on the Hub: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
-  /** Called as a file of a model on the Hub is downloaded, in Node: with its name, the bytes that are there, and all; default none. */
+  /** Called as a file of a model on the Hub is downloaded: with its name, the bytes that are there, and all; default none. */
   onDownload?: (file: string, bytes: number, total: number) => void;
 }
 
@@ -40,7 +40,10 @@ export async function openNamedSource(
   if (typeof source !== 'string' || isModelFile(source))
     return openModelSource(owner, source, request);
   const name = parseHubName(source);
-  if (openHub === null) return openSource(owner, name ? hubFilesUrl(HUB, name) : source, request);
+  if (openHub === null) {
+    if (!name) return openSource(owner, source, request);
+    return (await import('../hub/kept_source')).openKept(owner, name, {request, onDownload});
+  }
   if (name && !(await exists(source))) return openHub(owner, name, {request, onDownload});
   if (source.endsWith('.safetensors') && !isUrl(source)) return besideFile(owner, source);
   return openSource(owner, source, request);

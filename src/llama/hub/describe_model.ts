@@ -47,7 +47,10 @@ export async function describeModel(asked: Asked): Promise<HubModel> {
     await answer.cancel();
   }
   const from = `${owner}: the answer to GET ${url}`;
-  return readModel(from, parseJsonObject(from, Buffer.concat(pieces)));
+  return readModel(
+    from,
+    parseJsonObject(from, new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer())),
+  );
 }
 
 function readModel(from: string, {sha, siblings}: Record<string, unknown>): HubModel {

@@ -1,15 +1,24 @@
 /** Asks the Hub, and says in words of the user what it refuses. */
 import {get, TIMEOUT, type Answer} from '../../files/http_get';
-import {hubNameText, type HubName} from '../../files/hub_name';
+import {hubFilesUrl, hubNameText, type HubName} from '../../files/hub_name';
 import type {RequestOptions} from '../../files/source';
-import type {HubSettings} from './settings';
+
+/** Where the Hub is, and who asks. */
+export interface HubAccess {
+  /** Without a slash at the end. */
+  endpoint: string;
+  /** The user's token; null if there is none. */
+  token: string | null;
+  /** How the user gives one, in words. */
+  giveToken: string;
+}
 
 /** A model of the Hub, and how it is asked for. */
 export interface Asked {
   /** What messages start with. */
   owner: string;
   name: HubName;
-  settings: HubSettings;
+  settings: HubAccess;
   request: RequestOptions;
   /** Seconds before each further attempt at a download that brings hardly anything any more. */
   pauses: readonly number[];
@@ -54,17 +63,13 @@ export async function ask(
   throw refusal(asked, url, answer.response);
 }
 
-/** How a token is given. */
-const GIVE_TOKEN =
-  "put a token of yours into the environment variable HF_TOKEN, or run 'hf auth login'";
-
 function refusal({owner, name, settings}: Asked, url: string, {status, headers}: Response): Error {
-  const {endpoint, token} = settings;
+  const {endpoint, token, giveToken} = settings;
   const {id, revision} = name;
   const code = headers.get('x-error-code');
   const say = (text: string): Error => new Error(`${owner}: ${text}`);
   if (code === 'GatedRepo') {
-    const then = token === null ? `, then ${GIVE_TOKEN}` : ' with the account of your token';
+    const then = token === null ? `, then ${giveToken}` : ' with the account of your token';
     return say(
       `the Hub gives '${id}' only to those who have accepted its conditions (${status}); accept them at ${endpoint}/${id}${then}`,
     );
@@ -76,14 +81,14 @@ function refusal({owner, name, settings}: Asked, url: string, {status, headers}:
   if (code === 'EntryNotFound') return say(`GET ${url} answered ${status}: there is no such file`);
   // without a token the Hub does not tell a model that is not there from one that is private
   if (status === 404 || (status === 401 && token === null)) {
-    const way = token === null ? GIVE_TOKEN : 'your token must be of an account that may see it';
+    const way = token === null ? giveToken : 'your token must be of an account that may see it';
     return say(
       `'${hubNameText(name)}' is neither a folder here nor a model that the Hub shows (${status}); ` +
         `check the name; for a model that is private, ${way}`,
     );
   }
   if (status === 401)
-    return say(`the Hub does not accept your token (401); ${GIVE_TOKEN} that is valid`);
+    return say(`the Hub does not accept your token (401); ${giveToken} that is valid`);
   if (status === 416)
     return say(
       `GET ${url} has no such bytes; the file was changed while it was downloaded. Try again`,
@@ -93,4 +98,10 @@ function refusal({owner, name, settings}: Asked, url: string, {status, headers}:
     `GET ${url} answered ${status}${reason ? `: ${reason}` : ''}` +
       (status === 403 ? '; the token must be of an account that may read the model' : ''),
   );
+}
+
+/** The URL of a file of a commit. */
+export function urlOf({settings, name}: Asked, commit: string, path: string): string {
+  const base = hubFilesUrl(settings.endpoint, {id: name.id, revision: commit});
+  return `${base}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }

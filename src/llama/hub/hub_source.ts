@@ -4,15 +4,15 @@ import {mkdir} from 'node:fs/promises';
 import {FolderInUseError, lockFolder, type FolderLock} from '../../files/folder_lock';
 import {folderSource} from '../../files/folder_source';
 import {TIMEOUT, timeoutRange} from '../../files/http_get';
-import {hubFilesUrl, hubNameText, type HubName} from '../../files/hub_name';
+import {hubNameText, type HubName} from '../../files/hub_name';
 import type {FileSource, RequestOptions} from '../../files/source';
 import {checkSourcePath} from '../../files/source_path';
 import {checkNumber} from '../../common/options';
 import {cachedModels, ModelCache, sizeOf, writingTo} from './cache';
 import {describeModel, type HubFile, type HubModel} from './describe_model';
 import {download} from './download';
-import {HubUnreachableError, type Asked} from './hub_request';
-import {hubSettings} from './settings';
+import {HubUnreachableError, urlOf, type Asked} from './hub_request';
+import {hubSettings, type HubSettings} from './settings';
 
 /** How a model is downloaded. */
 export interface DownloadOptions {
@@ -51,7 +51,7 @@ export function hubSource(
   const {timeout = TIMEOUT} = request;
   checkNumber(owner, 'request.timeout (in milliseconds)', timeout, timeoutRange);
   const settings = hubSettings(owner);
-  const asked: Asked = {owner, name, settings, request, pauses};
+  const asked: AskedByProcess = {owner, name, settings, request, pauses};
   const cache = new ModelCache(settings.cache, name.id);
   let opened: Promise<OpenedModel> | undefined;
   return {
@@ -77,10 +77,15 @@ export function hubSource(
   };
 }
 
+/** With the user's environment. */
+interface AskedByProcess extends Asked {
+  settings: HubSettings;
+}
+
 /** A revision, with its files unless only the cache knows them. */
 type OpenedModel = Pick<HubModel, 'commit'> & {files: HubModel['files'] | null};
 
-async function openModel(asked: Asked, cache: ModelCache): Promise<OpenedModel> {
+async function openModel(asked: AskedByProcess, cache: ModelCache): Promise<OpenedModel> {
   const {name, settings} = asked;
   if (settings.isOffline) return openCached(asked, cache, 'HF_HUB_OFFLINE is set');
   try {
@@ -97,7 +102,7 @@ async function openModel(asked: Asked, cache: ModelCache): Promise<OpenedModel> 
 
 /** The model as the cache has it. */
 function openCached(
-  {owner, name, settings}: Asked,
+  {owner, name, settings}: AskedByProcess,
   cache: ModelCache,
   reason: string,
 ): OpenedModel {
@@ -167,9 +172,4 @@ async function lockedFor<T>(
   } finally {
     lock.release();
   }
-}
-
-function urlOf({settings, name}: Asked, commit: string, path: string): string {
-  const base = hubFilesUrl(settings.endpoint, {id: name.id, revision: commit});
-  return `${base}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }

@@ -3,13 +3,10 @@ import {readFileSync} from 'node:fs';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
 import {HUB} from '../../files/hub_name';
+import type {HubAccess} from './hub_request';
 
 /** Where the Hub and its cache are. */
-export interface HubSettings {
-  /** Without a slash at the end. */
-  endpoint: string;
-  /** The user's token; null if there is none. */
-  token: string | null;
+export interface HubSettings extends HubAccess {
   /** The folder of the cache. */
   cache: string;
   /** Whether nothing may be asked of the Hub. */
@@ -35,6 +32,8 @@ export function hubSettings(owner: string, env: Environment = process.env): HubS
   return {
     endpoint,
     token: given('HF_TOKEN') ?? readToken(owner, tokenFile),
+    giveToken:
+      "put a token of yours into the environment variable HF_TOKEN, or run 'hf auth login'",
     cache: pathOf(given('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub')),
     isOffline: isOn(given('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE')),
   };
