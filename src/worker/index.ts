@@ -2,6 +2,9 @@ import {FineTuning} from './fine_tuning';
 import type {FineTuneOptions} from './options';
 import {startWorker} from './start_worker';
 
+export {browserStorage} from '../files/browser_storage';
+export type {DirectoryHandle, FileHandle} from '../files/directory_handle';
+export {deleteKeptModel, listKeptModels, type KeptModel} from '../llama/hub/kept_models';
 export {FineTuning} from './fine_tuning';
 export {FineTuningError, type FineTuningErrorCode} from './errors';
 export type {
