@@ -1,7 +1,7 @@
 /** The page: a form, a run, and what it shows of it. */
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
-import {dataTitle, missing, modelTitle, optionsOf} from './choice';
+import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
 import {byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wayOut} from './errors';
@@ -20,10 +20,17 @@ import {
 } from './library';
 import {hideNotice, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
+import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
 import {Runs} from './runs';
 import {makeCharts, Stage} from './stage';
 import {bytesText, countText} from './words';
+
+/** What a run is of. */
+interface Title extends ReportTitle {
+  /** Whether its model goes on with texts, and answers no messages. */
+  goesOn: boolean;
+}
 
 type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
 
@@ -31,7 +38,7 @@ let state: State = 'idle';
 let run: FineTuning | null = null;
 let log: RunLog | null = null;
 /** What the run in the page is made of, in words. */
-let title = {model: '', data: '', goesOn: true};
+let title: Title = {model: '', data: '', method: 'owlore', goesOn: true};
 
 const frames = new Frames();
 const chat = new Chat();
@@ -90,6 +97,7 @@ async function start(): Promise<void> {
   title = {
     model: modelTitle(form.choice),
     data: dataTitle(form.choice),
+    method: methodOf(form.choice),
     goesOn: model.kind === 'built-in',
   };
   try {
@@ -102,7 +110,8 @@ async function start(): Promise<void> {
 
 function goOnWith(summary: RunSummary): void {
   leave();
-  title = {model: summary.model, data: summary.data, goesOn: isBuiltIn(summary)};
+  const {model, data, method} = summary;
+  title = {model, data, method, goesOn: isBuiltIn(summary)};
   setState('starting');
   say('Opening …');
   follow(resumeInWorker(summary.name, {worker: makeWorker}));
@@ -170,7 +179,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   stage.update();
   chat.open(training, title.goesOn);
   setDownloads(true);
-  byId('adapter-item').hidden = form.choice.settings.method !== 'lora';
+  byId('adapter-item').hidden = title.method !== 'lora';
   void refreshRuns();
 }
 
@@ -257,10 +266,11 @@ function showStatus({phase, text, done, total}: StatusEvent): void {
   if (phase === 'training') return;
   const isBytes = phase === 'model';
   const amount = (n: number) => (isBytes ? bytesText(n) : countText(n));
+  const words = text.charAt(0).toUpperCase() + text.slice(1);
   say(
     done !== undefined && total !== undefined
-      ? `${text}: ${amount(done)} of ${amount(total)}`
-      : text,
+      ? `${words}: ${amount(done)} of ${amount(total)}`
+      : `${words} …`,
   );
   if (state === 'starting' && done !== undefined && total) {
     byId<HTMLProgressElement>('progress').value = done / total;
@@ -386,7 +396,7 @@ document.querySelector('.skip')!.addEventListener('click', (event) => {
   byId('stage').focus();
 });
 addEventListener('hashchange', () => {
-  if (location.hash.includes('=')) location.reload();
+  if (location.hash.includes('=') && state === 'idle') location.reload();
 });
 
 void removeTemporary();

@@ -1,28 +1,30 @@
 /** The report of a run: the same page that the command line and the demo write. */
-import head from '../../src/cli/report/page_head.html?raw';
+import pageHead from '../../src/cli/report/page_head.html?raw';
 import template from '../../src/cli/report/report_template.html?raw';
+import {fillPage} from '../../src/cli/report/fill_page';
 import type {RunRecord} from '../../src/cli/report/report';
 import uplotScript from 'uplot/dist/uPlot.iife.min.js?raw';
 import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
 import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
+import {settings} from './settings';
 import {rateText} from './words';
 
-export function downloadReport(log: RunLog, title: {model: string; data: string}): void {
-  const record = recordOf(log, title);
-  const parts: [placeholder: string, text: string][] = [
-    ['<!-- pageHead -->', head],
-    ['/* uplotStyle */', uplotStyle],
-    ['/* uplotScript */', uplotScript],
-    ['"runRecord"', JSON.stringify(record).replaceAll('<', '\\u003c')],
-  ];
-  let html = template;
-  for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
+/** What a run is of, in words, and its method by the library's name. */
+export interface ReportTitle {
+  model: string;
+  data: string;
+  method: string;
+}
+
+export function downloadReport(log: RunLog, title: ReportTitle): void {
+  const files = {pageHead, uplotStyle, uplotScript};
+  const html = fillPage(files, template, '"runRecord"', recordOf(log, title));
   hand(new Blob([html], {type: 'text/html'}), 'owlore-report.html');
 }
 
-function recordOf(log: RunLog, {model, data}: {model: string; data: string}): RunRecord {
+function recordOf(log: RunLog, {model, data, method}: ReportTitle): RunRecord {
   const info = log.info!;
   const before = new Map<string, string>();
   const after = new Map<string, string>();
@@ -32,9 +34,9 @@ function recordOf(log: RunLog, {model, data}: {model: string; data: string}): Ru
   }
   const peaks = log.steps.map(total);
   return {
-    title: `OwLore: ${model} on ${data}`,
+    title: `${methodTitle(method)}: ${model} on ${data}`,
     lead: `Fine-tuned in a browser, on the ${info.backend} backend.`,
-    method: 'OwLore',
+    method: methodTitle(method),
     backend: info.backend,
     parameters: info.parameters,
     seconds: log.outcome?.seconds ?? 0,
@@ -45,8 +47,8 @@ function recordOf(log: RunLog, {model, data}: {model: string; data: string}): Ru
       threads: info.threads,
     },
     next: [],
-    scoreTitle: info.blocks.some(({score}) => score !== null) ? 'outlier ratio' : null,
-    outsideBlocks: 'all',
+    scoreTitle: info.blocks.some(({score}) => score !== null) ? 'score' : null,
+    outsideBlocks: method === 'badam' || method === 'lora' ? 'none' : 'all',
     blocks: info.blocks.map(({name, score, probability}, i) => ({
       name,
       score,
@@ -74,4 +76,9 @@ function recordOf(log: RunLog, {model, data}: {model: string; data: string}): Ru
       after: text,
     })),
   };
+}
+
+function methodTitle(name: string): string {
+  const {method} = settings;
+  return (method.kind === 'choice' ? method.choices[name] : undefined) ?? name;
 }

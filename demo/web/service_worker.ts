@@ -43,24 +43,29 @@ async function activate(): Promise<void> {
 
 scope.addEventListener('fetch', (event) => {
   const {request} = event;
-  if (request.method !== 'GET' || pathOf(request.url) === null) return;
-  event.respondWith(answer(request));
+  const path = request.method === 'GET' ? pathOf(request.url) : null;
+  if (path === null) return;
+  if (build.files.includes(path)) event.respondWith(answer(request, path));
+  // A model's files are looked for by many names, also where there is no network to say that there is none.
+  else if (path.startsWith('model/')) event.respondWith(notFound());
 });
 
 scope.addEventListener('message', (event) => {
   if (event.data === 'keep all') event.waitUntil(keepAll());
 });
 
-/** The path below the page of one of its files; null for any other address. */
+/** The path below the page; null for any other address. */
 function pathOf(url: string): string | null {
   const {scope: root} = scope.registration;
   if (!url.startsWith(root)) return null;
-  const path = decodeURI(url.slice(root.length).replace(/[?#].*/, '')) || 'index.html';
-  return build.files.includes(path) ? path : null;
+  return decodeURI(url.slice(root.length).replace(/[?#].*/, '')) || 'index.html';
 }
 
-async function answer(request: Request): Promise<Response> {
-  const path = pathOf(request.url)!;
+async function notFound(): Promise<Response> {
+  return new Response(null, {status: 404, headers: pageHeaders});
+}
+
+async function answer(request: Request, path: string): Promise<Response> {
   const cache = await caches.open(cacheName);
   const url = scope.registration.scope + path;
   const kept = await cache.match(url);
