@@ -3,18 +3,16 @@
  * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
  * kernels, and estimates of memory in a page must equal those in Node. Kernels on several threads, in a page that is cross-origin isolated and in
  * its worker, must leave the same bits as those on one, also where a service worker isolates the page, and where nothing or its
- * Content-Security-Policy lets it start none. The tests of folders and files that a browser gives run on its own storage.
+ * Content-Security-Policy lets it start none. A browser's own storage is tried, too.
  * Exits with 1 if one fails, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
-import {readFileSync} from 'node:fs';
-import {createRequire} from 'node:module';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';
 import {estimates} from './chromium/estimates';
-import type {Counts, Progress} from './chromium/run_mocha';
+import {runStorage} from './chromium/storage';
 import {bundlePage, runPage, scriptPage, type Page} from '../tools/run_page';
 import type {PageReport, ThreadsReport} from './chromium/page';
 
@@ -154,50 +152,7 @@ for (const [title, expected] of Object.entries(inNode)) {
 }
 console.log(`${Object.keys(inNode).length} estimates of memory were compared with those in Node`);
 
-await runStorageTests();
-
-/** Runs the tests that need nothing of Node but a folder, on the page's own storage. */
-async function runStorageTests(): Promise<void> {
-  const tests = ['files/directory_handle', 'browser_storage'];
-  const nodeModules = fileURLToPath(new URL('chromium/node_modules.ts', import.meta.url));
-  const script = await bundlePage(null, {
-    stdin: {
-      resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      contents: [
-        "import {runMocha} from './scripts/chromium/run_mocha';",
-        "import '@tensorflow/tfjs-backend-cpu';",
-        "import {mochaHooks} from './test/support/hooks';",
-        "mocha.setup({reporter: 'dot', ui: 'bdd', timeout: 30_000, rootHooks: mochaHooks});",
-        ...tests.map((name) => `await import('./test/${name}_test.ts');`),
-        'runMocha();',
-      ].join('\n'),
-    },
-    alias: {'node:fs': nodeModules, 'node:url': nodeModules},
-    define: {
-      'process.env.OWLORE_BACKENDS': '"cpu"',
-      'process.env.OWLORE_CHOOSES': '"false"',
-    },
-  });
-  const mocha = createRequire(import.meta.url).resolve('mocha/mocha.js');
-  const {passed, failed} = await runPage<Counts>({
-    html: scriptPage('/test/llama/files/tests.js').replace(
-      '<body>',
-      '<script src="/mocha.js"></script><body>',
-    ),
-    files: {
-      '/mocha.js': readFileSync(mocha),
-      // as deep as the files that read fixtures
-      '/test/llama/files/tests.js': script,
-      '/test/': new URL('../test/', import.meta.url),
-    },
-    onProgress: (message) => {
-      const {path, error} = message as Progress;
-      if (error !== undefined) console.error(`FAILED: ${path.join(' › ')}: ${error}`);
-    },
-  });
-  console.log(`${failed > 0 ? 'FAILED' : 'ok'}: storage: ${passed} tests passed, ${failed} failed`);
-  if (failed > 0 || passed === 0) process.exitCode = 1;
-}
+if (!(await runStorage())) process.exitCode = 1;
 
 function check({title, isolated}: KernelPage, {runsOn, errors, trainings}: PageReport): void {
   console.log(`${title}: ${runsOn}`);

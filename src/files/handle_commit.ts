@@ -114,7 +114,8 @@ export async function removeLeftovers(folder: DirectoryHandle): Promise<void> {
   const {held = []} = (await lockManager()?.query()) ?? {};
   const living = new Set(held.map(({name}) => name));
   for (const path of await namesIn(folder)) {
-    const writer = writerIn(TEMPORARY.exec(path));
+    // chromium writes beside a file what is in it when it is closed
+    const writer = writerIn(TEMPORARY.exec(path.replace(/\.crswap$/, '')));
     if (!writer?.host.startsWith(BROWSER) || writer.host === own.host) continue;
     if (living.has(lockName(writer.host))) continue;
     const file = lockManager() ? null : await (await fileIn('', folder, path))?.getFile();

@@ -98,7 +98,11 @@ export function handleSink(owner: string, folder: DirectoryHandle): FileSink {
         writing(body).catch((error: unknown) => {
           const {cause} = error as Error;
           if (!isNamed(cause, 'QuotaExceededError')) throw error;
-          const had = room === null ? '' : `, and this page may store ${megabytes(room)} more`;
+          // some browsers name more room than there is, so that a page does not learn the size of the disk
+          const isKnown = room !== null && room < size;
+          const had = isKnown
+            ? `, and this page may store ${megabytes(room!)} more`
+            : ', more than there is room for';
           throw new Error(
             `${what}: ${path} has ${megabytes(size)}${had}; ${rest}. Make room, for example by removing older runs and models, or ` +
               'save elsewhere',

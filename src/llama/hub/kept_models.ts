@@ -235,6 +235,9 @@ class ArrivedParts implements Arrived {
   /** Notes that all is there. */
   async finish(): Promise<void> {
     await this.close();
+    // what a browser has left of a part whose page was closed
+    for (const name of await namesIn(this.folder))
+      if (!/^\d+$/.test(name)) await remove(this.folder, name);
     await this.folder.getFileHandle(WHOLE, {create: true});
   }
 }

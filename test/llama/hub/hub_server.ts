@@ -40,6 +40,7 @@ export class HubServer {
   readonly tokens = new Set<string | undefined>();
   private readonly revisions = new Map<string, {commit: string; files: Map<string, File>}>();
   private readonly contents = createServer((request, response) => {
+    if (allowsPages(request, response)) return;
     this.tokens.add(request.headers.authorization && 'sent to another host');
     const hash = request.url!.slice(1);
     const file = [...this.revisions.values()]
@@ -48,6 +49,7 @@ export class HubServer {
     void this.send(request, response, file);
   });
   private readonly server = createServer((request, response) => {
+    if (allowsPages(request, response)) return;
     void this.answer(request, response);
   });
 
@@ -178,4 +180,14 @@ export class HubServer {
       setTimeout(() => response.destroy(), 20),
     );
   }
+}
+
+/** Lets pages of other origins read the answer, as the Hub does; true if they have only asked whether they may. */
+function allowsPages({method}: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader('access-control-allow-origin', '*');
+  response.setHeader('access-control-expose-headers', 'content-range, etag, x-error-code');
+  if (method !== 'OPTIONS') return false;
+  response.setHeader('access-control-allow-headers', 'authorization');
+  response.end();
+  return true;
 }
