@@ -8,6 +8,7 @@
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
+import {createRequire} from 'node:module';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';

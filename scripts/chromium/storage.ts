@@ -73,7 +73,7 @@ async function runTests(): Promise<boolean> {
   return areRight;
 }
 
-export async function runKillsAndHub(): Promise<boolean> {
+async function runKillsAndHub(): Promise<boolean> {
   const hub = await HubServer.start(MODEL);
   const bytes = Uint8Array.from({length: BYTES}, (_, i) => (i * 7) % 251);
   hub.push('main', new Map([[FILE, bytes]]));
