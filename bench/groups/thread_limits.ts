@@ -22,8 +22,8 @@ type Settings = Required<Pick<GroupSettings, 'tiny' | 'rounds'>>;
 
 async function measureSmall({tiny, rounds}: Settings): Promise<GroupResult> {
   const turns = {warmUp: 2, steps: 1};
-  const model = (title: string, threads: number) =>
-    ordinary(`${title}, ${named(threads)}`, {title, steps: tiny ? 2 : 200}, threads, turns);
+  const model = (title: string, steps: number, threads: number) =>
+    ordinary(`${title}, ${named(threads)}`, {title, steps: tiny ? 2 : steps}, threads, turns);
   const llama = (threads: number) =>
     tfjs(
       `LLaMA of width 32, ${named(threads)}`,
@@ -33,10 +33,10 @@ async function measureSmall({tiny, rounds}: Settings): Promise<GroupResult> {
   const [dense, gru] = ['regression on 24 features: six layers of 24', 'time series of 96 points: GRU 32'] as const; // prettier-ignore
   const run = await runInterleaved(
     {
-      dense: await model(dense, 1),
-      dense2: await model(dense, 2),
-      gru: await model(gru, 1),
-      gru2: await model(gru, 2),
+      dense: await model(dense, 200, 1),
+      dense2: await model(dense, 200, 2),
+      gru: await model(gru, 10, 1),
+      gru2: await model(gru, 10, 2),
       llama: await llama(1),
       llama2: await llama(2),
     },
