@@ -16,7 +16,8 @@ const pathOf = (name: string): string => fileURLToPath(new URL(name, import.meta
 
 /** Runs all of it; whether all was right. */
 export async function runStorage(): Promise<boolean> {
-  return (await runTests()) && (await runKillsAndHub());
+  const all = await Promise.all([runTests(), runKillsAndHub()]);
+  return all.every((isRight) => isRight);
 }
 
 function say(isRight: boolean, what: string): boolean {
@@ -49,11 +50,7 @@ async function runTests(): Promise<boolean> {
   // as deep as the files that read fixtures
   const path = '/test/llama/files/tests.js';
   const inPage = scriptPage(path).replace('<body>', '<script src="/mocha.js"></script><body>');
-  let areRight = true;
-  for (const [title, html] of [
-    ['a page', inPage],
-    ['a worker', "<!doctype html><script>new Worker('/worker.js');</script>"],
-  ] as const) {
+  const run = async (title: string, html: string): Promise<boolean> => {
     const {passed, failed} = await runPage<Counts>({
       html,
       files: {
@@ -68,9 +65,13 @@ async function runTests(): Promise<boolean> {
       },
     });
     const isRight = failed === 0 && passed > 0;
-    areRight &&= say(isRight, `storage in ${title}: ${passed} tests passed, ${failed} failed`);
-  }
-  return areRight;
+    return say(isRight, `storage in ${title}: ${passed} tests passed, ${failed} failed`);
+  };
+  const all = await Promise.all([
+    run('a page', inPage),
+    run('a worker', "<!doctype html><script>new Worker('/worker.js');</script>"),
+  ]);
+  return all.every((isRight) => isRight);
 }
 
 async function runKillsAndHub(): Promise<boolean> {
