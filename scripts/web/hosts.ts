@@ -1,0 +1,118 @@
+/** Hosts that the page is opened from, and one that it must never ask. */
+import {execFile, spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {readFileSync} from 'node:fs';
+import {createServer, type Server} from 'node:http';
+import type {AddressInfo} from 'node:net';
+import {extname} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+
+const demo = new URL('../../demo/web/', import.meta.url);
+const contentTypes: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+  '.webmanifest': 'application/manifest+json',
+  '.wasm': 'application/wasm',
+};
+
+export interface Host {
+  /** The page's address there. */
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Builds the page. */
+export async function buildPage(): Promise<void> {
+  await promisify(execFile)('npm', ['run', 'build'], {cwd: fileURLToPath(demo)});
+}
+
+/** The host of `npm run demo:web`, at a free port. */
+export async function startPreview(): Promise<Host> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}/`;
+  const vite = fileURLToPath(new URL('../../node_modules/vite/bin/vite.js', import.meta.url));
+  const program = spawn(
+    process.execPath,
+    [vite, 'preview', '--host', '127.0.0.1', '--port', String(port), '--strictPort'],
+    {cwd: fileURLToPath(demo), stdio: ['ignore', 'ignore', 'inherit']},
+  );
+  const ended = once(program, 'exit');
+  const answers = (): Promise<boolean> => fetch(url).then(({ok}) => ok, () => false); // prettier-ignore
+  while (!(await answers())) {
+    if (program.exitCode !== null) throw new Error(`vite preview ended with ${program.exitCode}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return {
+    url,
+    async close() {
+      program.kill();
+      await ended;
+    },
+  };
+}
+
+/** A host of static files that sends no headers of its own, and has the page below a path. */
+export async function startPlainHost(): Promise<Host> {
+  const path = '/of/somebody/';
+  const server = createServer((request, response) => {
+    const {pathname} = new URL(request.url!, 'http://localhost');
+    // A pathname that was parsed has no `..` left.
+    const name = pathname.startsWith(path) ? pathname.slice(path.length) || 'index.html' : null;
+    try {
+      if (name === null) throw new Error('not below the path');
+      const body = readFileSync(new URL(`dist/${name}`, demo));
+      const type = contentTypes[extname(name)] ?? 'application/octet-stream';
+      response.writeHead(200, {'content-type': type}).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  return {url: `${await listen(server)}${path}`, close: () => close(server)};
+}
+
+export interface Elsewhere extends Host {
+  /** What it was asked for, by the page or as its proxy for every host but this machine. */
+  asked: string[];
+}
+
+/** A host that answers everybody, and says what it was asked for. It answers nothing in the name of others. */
+export async function startElsewhere(): Promise<Elsewhere> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url!);
+    const headers = {
+      'access-control-allow-origin': '*',
+      'access-control-allow-headers': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+    };
+    response.writeHead(request.url!.startsWith('/') ? 200 : 502, headers).end();
+  });
+  server.on('connect', (request, socket) => {
+    asked.push(`https://${request.url!}`);
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+  });
+  return {url: await listen(server), asked, close: () => close(server)};
+}
+
+async function listen(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  server.close();
+  await once(server, 'close');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const {port} = new URL(await listen(server));
+  await close(server);
+  return Number(port);
+}
