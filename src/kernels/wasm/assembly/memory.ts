@@ -7,6 +7,10 @@ export function copy(from: usize, size: i32, to: usize): void {
 
 /** Sets `size` numbers of 32 bits, given by their bits. */
 export function fill(y: usize, size: i32, bits: i32): void {
+  if (bits == 0) {
+    memory.fill(y, 0, offset(size));
+    return;
+  }
   const values = i32x4.splat(bits);
   for (let i = 0; i < size; i += 4) storeUpTo(y + offset(i), values, size - i);
 }
