@@ -1,4 +1,4 @@
-import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Plugin} from 'esbuild';
 import {defineConfig} from 'tsup';
@@ -9,12 +9,14 @@ const library = {
   'llama/index': 'src/llama/index.ts',
   'lora/index': 'src/lora/index.ts',
   'estimate/index': 'src/memory/estimate/index.ts',
-  'worker/index': 'src/worker/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',
   'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
   'kernels/wasm/index': 'src/kernels/wasm/index.ts',
   'kernels/webgpu/index': 'src/kernels/webgpu/index.ts',
 };
+
+/** What a page loads of `tfjs-owlore/worker`: one file, which a page may also import where there is no bundler. */
+const workerEntry = {'worker/index': 'src/worker/index.ts'};
 
 /** What the file for a script tag takes from the global variable `tf`. */
 const tfjsGlobal = `
@@ -36,7 +38,8 @@ const licences: Plugin = {
     build.onEnd(({metafile}) => {
       for (const input of Object.keys(metafile?.inputs ?? {})) {
         const name = /.*node_modules\/((@[^/]+\/)?[^/]+)/.exec(input);
-        if (name) bundled.add(name[0]);
+        // what the browser field of a package leaves out is not in the build
+        if (name && !input.startsWith('(disabled)')) bundled.add(name[0]);
       }
       const texts = [...bundled].sort().map((folder) => {
         const {name, version, license} = JSON.parse(
@@ -52,21 +55,31 @@ const licences: Plugin = {
   },
 };
 
+/** Copies the binaries of tfjs's wasm backend beside the worker, which has the rest of that backend in it. */
+const wasmFiles: Plugin = {
+  name: 'wasm files',
+  setup(build) {
+    build.onEnd(() => {
+      mkdirSync('dist/worker', {recursive: true});
+      for (const name of ['tfjs-backend-wasm.wasm', 'tfjs-backend-wasm-simd.wasm'])
+        copyFileSync(
+          `node_modules/@tensorflow/tfjs-backend-wasm/dist/${name}`,
+          `dist/worker/${name}`,
+        );
+    });
+  },
+};
+
 export default defineConfig([
   // Dependencies and peers stay imports; what only language models need (tokenizers, templates) is bundled, so that it is
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {
-    entry: {
-      ...library,
-      node: 'src/entries/node.ts',
-      'llama/node': 'src/entries/llama_node.ts',
-      'worker/training_worker': 'src/worker/training_worker.ts',
-    },
+    entry: {...library, node: 'src/entries/node.ts', 'llama/node': 'src/entries/llama_node.ts'},
     format: 'esm',
     target: 'es2022',
     dts: {
-      entry: library,
+      entry: {...library, ...workerEntry},
       compilerOptions: {ignoreDeprecations: '6.0'},
       // Its default export is no type for TypeScript's resolution of Node.
       resolve: ['typed-emitter'],
@@ -75,6 +88,26 @@ export default defineConfig([
     splitting: true,
     sourcemap: true,
     esbuildPlugins: [licences],
+  },
+  {
+    entry: workerEntry,
+    format: 'esm',
+    target: 'es2022',
+    platform: 'browser',
+    noExternal: [/.*/],
+    sourcemap: true,
+    esbuildPlugins: [licences],
+  },
+  // The worker of `tfjs-owlore/worker`, a program of its own, with tfjs and its backends: so it runs wherever its file is found.
+  {
+    entry: {'worker/training_worker': 'src/worker/training_worker.ts'},
+    format: 'esm',
+    target: 'es2022',
+    platform: 'browser',
+    minify: true,
+    splitting: true,
+    noExternal: [/.*/],
+    esbuildPlugins: [licences, wasmFiles],
   },
   // The command line, a program of its own, with the packages that only it needs; some of them are CommonJS.
   {

@@ -14,21 +14,17 @@ export interface SelectedBackend {
 /** What is asked of a backend. */
 export type BackendOptions = Pick<SentOptions, 'backend' | 'threads' | 'wasmPaths'>;
 
-/** Where a bundler has put tfjs's files; each is written out, as bundlers need it. */
-function bundledWasm(): Record<string, string> {
+/** The files beside this program, or where a bundler has put them; each is written out, as bundlers need it. */
+function ownWasm(): Record<string, string> {
+  const [stock, simd] = [
+    new URL('./tfjs-backend-wasm.wasm', import.meta.url),
+    new URL('./tfjs-backend-wasm-simd.wasm', import.meta.url),
+  ];
   return {
-    'tfjs-backend-wasm.wasm': new URL(
-      '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm',
-      import.meta.url,
-    ).href,
-    'tfjs-backend-wasm-simd.wasm': new URL(
-      '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm',
-      import.meta.url,
-    ).href,
-    'tfjs-backend-wasm-threaded-simd.wasm': new URL(
-      '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm',
-      import.meta.url,
-    ).href,
+    'tfjs-backend-wasm.wasm': stock.href,
+    'tfjs-backend-wasm-simd.wasm': simd.href,
+    // which tfjs wants named, and does not load
+    'tfjs-backend-wasm-threaded-simd.wasm': simd.href,
   };
 }
 
@@ -69,7 +65,9 @@ async function load(name: WorkerBackend, wasmPaths: BackendOptions['wasmPaths'])
   switch (name) {
     case 'wasm': {
       const {setWasmPaths} = await import('@tensorflow/tfjs-backend-wasm');
-      setWasmPaths(wasmPaths ?? bundledWasm());
+      // the threads are this library's, over the binary with SIMD; those of tfjs's other binary need scripts from blobs, and round otherwise
+      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+      setWasmPaths(wasmPaths ?? ownWasm());
       return;
     }
     case 'webgpu':

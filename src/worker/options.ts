@@ -95,7 +95,7 @@ export interface FineTuneOptions {
   threads?: number;
   /**
    * Where the `.wasm` files of `@tensorflow/tfjs-backend-wasm` are, as its `setWasmPaths` takes it: the URL of a folder, or URLs by name.
-   * Default: where the bundler has put them.
+   * Default: this library's own copies, beside its worker or where a bundler has put them.
    */
   wasmPaths?: string | Readonly<Record<string, string>>;
   /**
