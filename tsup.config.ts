@@ -104,9 +104,14 @@ export default defineConfig([
     format: 'esm',
     target: 'es2022',
     platform: 'browser',
-    minify: true,
     splitting: true,
     noExternal: [/.*/],
+    // with the comments that tell bundlers which `import()` is not theirs
+    esbuildOptions(options) {
+      Object.assign(options, {minifyIdentifiers: true, minifySyntax: true});
+      // of Node, which some bundlers replace in tfjs's code
+      options.define = {...options.define, __filename: 'undefined', __dirname: 'undefined'};
+    },
     esbuildPlugins: [licences, wasmFiles],
   },
   // The command line, a program of its own, with the packages that only it needs; some of them are CommonJS.

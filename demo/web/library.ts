@@ -1,6 +1,5 @@
 /** The library, from its source, and its worker as this page bundles it. */
 import workerUrl from './training_worker?worker&url';
-import type {FineTuneOptions, FineTuning, Inspection, ResumeOptions} from '../../src/worker/index';
 
 export * from '../../src/worker/index';
 
@@ -16,28 +15,3 @@ export function makeWorker(): Worker {
   worker.addEventListener('message', () => URL.revokeObjectURL(url), {once: true});
   return worker;
 }
-
-// What the library has not yet: the page says so.
-
-/** A run of this browser's storage. */
-export interface RunSummary {
-  name: string;
-  model: string;
-  data: string;
-  method: string;
-  step: number;
-  steps: number;
-  loss: number | null;
-  heldOut: number | null;
-  bytes: number;
-  changed: number;
-  state: 'running' | 'stopped' | 'done';
-}
-
-export const listRuns = async (): Promise<RunSummary[]> => [];
-export const deleteRun = async (_name: string): Promise<void> => undefined;
-export const inspectInWorker = (_options: FineTuneOptions): Promise<Inspection> =>
-  Promise.reject(new Error('No estimate yet'));
-export const resumeInWorker = (_run: string, _options?: ResumeOptions): FineTuning => {
-  throw new Error('this run cannot go on yet');
-};

@@ -5,7 +5,7 @@ import {estimateMemory} from '../memory/estimate/index';
 import {numbersIn, sizesOfModel} from '../memory/estimate/sizes';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import type {Context} from './command';
-import {estimateOptionsOf} from './estimate_options';
+import {estimateOptionsOf} from '../memory/estimated_settings';
 import type {FinetuneSettings} from './finetune_options';
 import {bytesText} from '../memory/limit';
 import type {OpenedModel} from './model_options';

@@ -17,7 +17,7 @@ import type {CommandConsole} from './console';
 import {contentsOf, type DataContents} from './data_contents';
 import {noteProblems} from './data_problems';
 import {checkDisk, diskNeed} from './disk_check';
-import {estimateOptionsOf} from './estimate_options';
+import {estimateOptionsOf} from '../memory/estimated_settings';
 import type {FinetuneSettings} from './finetune_options';
 import {FittedDefaults} from './fitted_defaults';
 import {checkMemory} from './memory_check';
@@ -56,8 +56,9 @@ export async function dryRun(
     noteSameData(settings, training.contents, heldOut.contents, console);
 
   const {survey} = training;
-  if (!survey.first) throw new Error(`finetune: ${data} has no example that can be used`);
-  printExample(survey.first, data, maxLength, console);
+  const [first] = survey.shown;
+  if (!first) throw new Error(`finetune: ${data} has no example that can be used`);
+  printExample(first, data, maxLength, console);
   const lengths = choices(survey, maxLength, max);
 
   const fitted = new FittedDefaults(given);
@@ -87,7 +88,7 @@ export async function dryRun(
   return {
     data: {file: data, ...training.found, ...resultOf(training)},
     heldOut: {file: validation ?? data, ...heldOut.found, ...resultOf(heldOut)},
-    example: survey.first,
+    example: first,
     lengths,
     bestMaxLength: bestMaxLength(survey, max),
     ...{maxLength, batchSize, steps},

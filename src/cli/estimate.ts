@@ -10,10 +10,12 @@ import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {defineCommand, type Context} from './command';
 import {locate} from './model_options';
 import {dataOptions} from './data_options';
-import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
+import {estimateOptionsOf, hasRank, type SizedOptions} from '../memory/estimated_settings';
 import {finetuneOptions} from './finetune_options';
 import {rankOf} from './lora_method';
-import {flagsOf, MemoryFit, type Largest} from './memory_fit';
+import {flagsOf} from './memory_check';
+import {MemoryFit, type Largest} from '../memory/memory_fit';
+import {nextTurn} from './progress';
 import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import {
   choice,
@@ -212,6 +214,7 @@ async function answer(
     loraRank: rankOf({...settings, method: 'lora'}, given),
     optionsOf: (changed) => optionsOf(changed, described),
     fits: (tensors) => memoryFor(backend, tensors) <= limit.bytes,
+    nextTurn,
   });
   const fits = await fit.fitsAsGiven();
   const room = `${limit.what} of ${bytesText(limit.bytes)}`;

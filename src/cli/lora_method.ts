@@ -1,5 +1,6 @@
 /** What `--method lora` adds to `tfjs-owlore finetune`. */
 import {adaptableMatrices, sizesOfModel} from '../memory/estimate/sizes';
+import {targetsIn} from '../memory/estimated_settings';
 import type {ResolvedConfig} from '../llama/config';
 import '../lora/index'; // which `paperMethod` has LoRA from
 import {loraDefaults, type LoraOptions} from '../lora/lora_options';
@@ -26,11 +27,6 @@ export function rankOf(
   given: Given,
 ): number {
   return method === 'lora' && !given.has('rank') ? loraDefaults.rank : rank;
-}
-
-/** The targets in a list of them, as the command line has it. */
-export function targetsIn(list: string): string[] {
-  return list.split(',').map((target) => target.trim());
 }
 
 /** @throws UsageError if a model with this configuration cannot be adapted with these options. */

@@ -3,10 +3,12 @@ import {estimateMemory} from '../memory/estimate/index';
 import {maxBatchSize} from '../memory/estimate/options';
 import type {Context} from './command';
 import {contentsOf} from './data_contents';
-import {estimateOptionsOf, type SizedOptions} from './estimate_options';
 import {meaningless, type FinetuneSettings} from './finetune_options';
 import {rankOf} from './lora_method';
-import {flagsOf, MemoryFit} from './memory_fit';
+import {estimateOptionsOf, type SizedOptions} from '../memory/estimated_settings';
+import {MemoryFit, type Change} from '../memory/memory_fit';
+import {flagOf} from './options';
+import {nextTurn} from './progress';
 import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import type {OpenedModel} from './model_options';
 import type {BackendName} from './register_backend';
@@ -64,6 +66,7 @@ export async function checkMemory(
     meaningless: (changed) => ({...meaningless(changed), ...(run.adapter && {rank: '--adapter'})}),
     loraRank: rankOf({...run, method: 'lora'}, given),
     fits: (bytes) => memoryFor(backend, bytes) <= limit.bytes,
+    nextTurn, // in which signals are looked at
   });
   const proposals = await fit.proposals();
   const wayOut =
@@ -84,4 +87,11 @@ function attempt<T>(f: () => T): T | null {
   } catch {
     return null;
   }
+}
+
+/** `--gamma 3 --batch-size 2`. */
+export function flagsOf(change: Change): string {
+  return Object.entries(change)
+    .map(([name, value]) => `${flagOf(name)} ${value}`)
+    .join(' ');
 }

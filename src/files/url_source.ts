@@ -41,10 +41,12 @@ export function urlSource(
       const server = {owner, url: fileUrl(base, path), path, request, timeout};
       const answer = await get(server, rangeOf(0, FIRST_BYTES));
       const {status, headers} = answer.response;
-      if (status === 206) return (await rangedFile(server, answer)) ?? wholeFile(server);
-      if (status === 200) return wholeFile(server, answer);
+      // servers of single-page apps have their page in the place of what is not there
+      const isPage = headers.get('content-type')?.startsWith('text/html') && !/\.html?$/.test(path);
+      if (status === 206 && !isPage) return (await rangedFile(server, answer)) ?? wholeFile(server);
+      if (status === 200 && !isPage) return wholeFile(server, answer);
       await answer.cancel();
-      if (status === 404 || status === 410) return null;
+      if (isPage || status === 404 || status === 410) return null;
       // the response to a range request for an empty file
       if (headers.get('content-range') === 'bytes */0') return emptyFile(path);
       throw refused(server, answer);

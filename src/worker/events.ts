@@ -1,4 +1,5 @@
 /** What a worker says of a training. */
+import type {FineTuningErrorCode} from './errors';
 import type {FineTuneOptions, WorkerBackend} from './options';
 
 /** What a worker is at. */
@@ -138,8 +139,8 @@ export interface FineTuningEvents {
   paused: {step: number};
   resumed: {step: number};
   rate: RateEvent;
-  /** What this library or tfjs warns of. */
-  warning: {text: string};
+  /** What this library or tfjs warns of; with a code if the training waits because of it. */
+  warning: {text: string; code?: FineTuningErrorCode};
   done: Outcome;
 }
 

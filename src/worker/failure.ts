@@ -33,8 +33,8 @@ function codeOf(error: Error, otherwise: FineTuningErrorCode): FineTuningErrorCo
   if (deviceLoss() !== null) return 'device-lost';
   if (all.some(({name}) => name === 'QuotaExceededError')) return 'storage-full';
   if (all.some(({message}) => NO_MEMORY.test(message))) return 'no-memory';
-  const isOffline = !((navigator.onLine as boolean | undefined) ?? true);
+  const {onLine = true} = (globalThis.navigator ?? {}) as Partial<Navigator>;
   if (all.some(({message}) => NO_ANSWER.test(message))) return 'offline';
-  if (isOffline && otherwise === 'wrong-file') return 'offline';
+  if (!onLine && otherwise === 'wrong-file') return 'offline';
   return otherwise;
 }

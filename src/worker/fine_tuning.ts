@@ -74,7 +74,8 @@ export class FineTuning {
    * @returns the same as `finished`.
    */
   stop(): Promise<Outcome> {
-    return this.link.call('stop', []);
+    void this.link.call('stop', []).catch(() => undefined);
+    return this.finished;
   }
 
   /**
@@ -124,6 +125,8 @@ export class FineTuning {
 
   /** Ends the worker, at once. What has not been answered is rejected; what is in the browser's storage stays. */
   dispose(): void {
+    // nobody need wait for the end of what was given up
+    this.finished.catch(() => undefined);
     this.link.close();
     this.events.removeAllListeners();
   }

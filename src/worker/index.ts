@@ -1,10 +1,14 @@
+import type {Inspection} from './events';
 import {FineTuning} from './fine_tuning';
-import type {FineTuneOptions} from './options';
+import {Inspector} from './inspector';
+import type {FineTuneOptions, ResumeOptions} from './options';
 import {startWorker} from './start_worker';
 
 export {browserStorage} from '../files/browser_storage';
 export type {DirectoryHandle, FileHandle} from '../files/directory_handle';
 export {deleteKeptModel, listKeptModels, type KeptModel} from '../llama/hub/kept_models';
+export {deleteRun, listRuns, type RunSummary} from './runs';
+
 export {FineTuning} from './fine_tuning';
 export {FineTuningError, type FineTuningErrorCode} from './errors';
 export type {
@@ -49,4 +53,37 @@ export type {
  */
 export function fineTuneInWorker({worker, ...options}: FineTuneOptions): FineTuning {
   return new FineTuning(startWorker({worker}), 'start', [options]);
+}
+
+/**
+ * Goes on with a run that is in the browser's storage, from its newest checkpoint, as if it had not stopped: with the same losses to the
+ * last bit on the same backend. `ready` has what was said until then. One that is done is only opened, to chat with and to save.
+ *
+ * ```ts
+ * const [run] = await listRuns();
+ * const training = resumeInWorker(run.name);
+ * ```
+ *
+ * @param run Its name.
+ * @param options What is of this device, and not of the run.
+ */
+export function resumeInWorker(run: string, {worker, ...options}: ResumeOptions = {}): FineTuning {
+  return new FineTuning(startWorker({worker}), 'resumeRun', [run, options]);
+}
+
+const inspector = new Inspector();
+
+/**
+ * Says what a training would be, before any weight is read: what it takes and what there is room for, by which change it would fit where it
+ * does not, and what the model is asked and learns. Calls share a worker, and a newer call takes the place of one that has not ended, which
+ * rejects.
+ *
+ * ```ts
+ * const {estimate, limit, nearest} = await inspectInWorker({model, data, gamma: 3});
+ * ```
+ *
+ * @throws FineTuningError as {@link fineTuneInWorker} would.
+ */
+export function inspectInWorker(options: FineTuneOptions): Promise<Inspection> {
+  return inspector.inspect(options);
 }

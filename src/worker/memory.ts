@@ -1,12 +1,14 @@
 /** What a training takes, and what a tab has. */
 import type {JsonObject} from '../files/json';
 import type {ResolvedConfig} from '../llama/config';
-import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
+import {loraDefaults} from '../lora/lora_options';
+import {estimateMemory} from '../memory/estimate/index';
+import {estimateOptionsOf, hasRank, type EstimatedSettings} from '../memory/estimated_settings';
+import {MemoryFit} from '../memory/memory_fit';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
-import {fittedGamma} from '../owlore/sampling/block_probabilities';
-import {textDatasetDefaults} from '../llama/text/dataset_options';
+import {owloreDefaults} from '../owlore/optimizer/options';
 import type {EstimatedMemory} from './events';
-import type {WorkerBackend} from './options';
+import type {FineTuneOptions, WorkerBackend} from './options';
 import type {Settings} from './settings';
 
 /** The largest heap of wasm, whose addresses have 32 bits. */
@@ -18,65 +20,84 @@ const GAPS = 0.08;
 /** The most bytes of tensors that a tab has room for; null where nobody knows. */
 export function tensorLimit(backend: WorkerBackend): number | null {
   if (backend !== 'wasm') return null;
-  // in GB, of which browsers tell at most 8
-  const {deviceMemory = Infinity} = navigator as {deviceMemory?: number};
+  // in GiB, of which browsers tell at most 8
+  const {deviceMemory = Infinity} = (globalThis.navigator ?? {}) as {deviceMemory?: number};
   return Math.floor(Math.min(WASM_HEAP, deviceMemory * 2 ** 30) / (1 + GAPS));
 }
 
-/** What a training with these options takes at its peak. */
+/** What a training with these settings takes at its peak. */
 export function estimateOf(
   settings: Settings,
   backend: WorkerBackend,
   configJson: JsonObject,
   config: ResolvedConfig,
 ): EstimatedMemory {
-  const {total, ...parts} = estimateMemory(
-    configJson,
-    estimateOptionsOf(settings, backend, config),
-  );
+  const options = estimateOptionsOf(estimatedSettings(settings, backend), config);
+  const {total, ...parts} = estimateMemory(configJson, options);
   return {total, parts};
 }
 
 /** What it takes to train all weights by plain Adam: nothing drawn, projected or computed twice. */
 export function plainBytesOf(
-  {batchSize, maxLength, accumulate}: Settings,
+  settings: Settings,
   backend: WorkerBackend,
   configJson: JsonObject,
   config: ResolvedConfig,
 ): number {
+  const {batchSize, maxLength, accumulate, backend: described} = estimateOptionsOf(estimatedSettings(settings, backend), config); // prettier-ignore
   const {total} = estimateMemory(configJson, {
-    method: 'full',
-    ...{batchSize, maxLength: lengthOf({maxLength}, config), accumulate},
-    backend: describedAs(backend),
-    gradientCheckpointing: 'none',
+    ...{batchSize, maxLength, accumulate, backend: described!},
+    ...{method: 'full', gradientCheckpointing: 'none'},
   });
   return total;
 }
 
-function estimateOptionsOf(
+/**
+ * The smallest change of the settings with which a training fits; null if there is none.
+ *
+ * @param turn Waited for between estimates; if it throws, this does.
+ */
+export async function nearestFit(
   settings: Settings,
   backend: WorkerBackend,
-  config: ResolvedConfig,
-): EstimateOptions {
-  const {method, rank, batchSize, accumulate, gradientCheckpointing} = settings;
-  const {embedding, frozenDtype} = settings;
-  const {sampling, lora = false}: MethodParts = paperMethods[method];
-  const blocks = config.numHiddenLayers;
+  config: JsonObject,
+  described: ResolvedConfig,
+  limit: number,
+  turn: () => Promise<void>,
+): Promise<Partial<FineTuneOptions> | null> {
+  const [nearest] = await new MemoryFit({
+    ...{config, described, settings: estimatedSettings(settings, backend)},
+    loraRank: loraDefaults.rank,
+    optionsOf: (changed) => estimateOptionsOf(changed, described),
+    meaningless,
+    fits: (tensors) => tensors <= limit,
+    nextTurn: turn,
+  }).proposals();
+  return nearest?.change ?? null;
+}
+
+/** The settings as an estimate knows them: on webgl the kernels are tfjs's, as they are described for webgpu. */
+function estimatedSettings(settings: Settings, backend: WorkerBackend): EstimatedSettings {
+  const {update, basis} = owloreDefaults;
+  const {gamma, maxLength} = settings;
   return {
-    ...{method, rank, batchSize, accumulate, gradientCheckpointing},
-    ...{maxLength: lengthOf(settings, config), backend: describedAs(backend)},
-    headInLoss: true, // as the model is loaded
-    ...(sampling && {gamma: settings.gamma ?? fittedGamma(sampling.gamma, blocks, blocks)}),
-    ...(trainsRest(method) && {embedding}),
-    ...((sampling !== null || lora) && {frozenDtype}),
+    ...settings,
+    ...{gamma, maxLength, update},
+    basis: typeof basis === 'function' ? 'svd' : basis,
+    targets: String(loraDefaults.targets),
+    loraDropout: loraDefaults.dropout,
+    backend: backend === 'webgl' ? 'webgpu' : backend,
   };
 }
 
-function lengthOf({maxLength}: {maxLength?: number | undefined}, config: ResolvedConfig): number {
-  return maxLength ?? Math.min(textDatasetDefaults.maxLength, config.maxPositionEmbeddings);
-}
-
-/** The backend as estimates know it: on webgl the kernels are tfjs's, as they are described for webgpu. */
-function describedAs(backend: WorkerBackend): 'webgpu' | 'wasm' | 'cpu' {
-  return backend === 'webgl' ? 'webgpu' : backend;
+/** Names of settings that change nothing. */
+function meaningless(settings: EstimatedSettings): Record<string, string> {
+  const {method} = settings;
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  return {
+    ...(!hasRank(settings) && {rank: method}),
+    ...(!trainsRest(method) && {embedding: method}),
+    ...(sampling === null && {gamma: method}),
+    ...(sampling === null && !lora && {frozenDtype: method}),
+  };
 }

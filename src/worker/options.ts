@@ -80,7 +80,7 @@ export interface FineTuneOptions {
   gradientCheckpointing?: 'auto' | 'blocks' | 'none';
   /** Steps between held-out losses; there is one before the first step and after the last one, too. Default: a tenth of the run. */
   evaluateEvery?: number;
-  /** Steps between checkpoints in the browser's storage; 0: only when the run is paused or stopped. Default: a tenth of the run. */
+  /** Steps between checkpoints in the browser's storage; 0: only when the run is paused, stopped or done. Default: a tenth of the run. */
   saveEvery?: number;
   /** Steps between samples of text; 0: none. Default: a tenth of the run. */
   sampleEvery?: number;

@@ -1,9 +1,14 @@
 /** A worker's side of the wire to its page. */
 import {selectBackend, type BackendOptions, type SelectedBackend} from './backend';
 import {FineTuningError, sentError} from './errors';
-import type {Call, Calls, SentEvent, ToPage, ToWorker} from './messages';
-import {resolveSettings} from './settings';
-import {Training} from './training';
+import {codedError} from './failure';
+import {inspect} from './inspect';
+import type {Calls, SentEvent, ToPage, ToWorker} from './messages';
+import type {SentOptions} from './options';
+import {holdRun, RunStore} from './run_store';
+import {defaultRunName} from './run_name';
+import {resolveSettings, type Settings} from './settings';
+import {TrainingProgram, type Training} from './training';
 
 /** What is used of the global object of a worker. */
 export interface Port {
@@ -17,42 +22,61 @@ export interface Surroundings {
   selectBackend?: (options: BackendOptions) => Promise<SelectedBackend>;
 }
 
-/** Answers the calls of a page. */
-export function serve(
-  port: Port,
-  {selectBackend: select = selectBackend}: Surroundings = {},
-): void {
-  let training: Training | null = null;
+type Answers = {
+  [Name in keyof Calls]: (
+    args: Parameters<Calls[Name]>,
+    id: number,
+  ) => Promise<Awaited<ReturnType<Calls[Name]>>>;
+};
+
+/**
+ * Answers the calls of a page.
+ *
+ * @returns what tells the page of an event.
+ */
+export function serve(port: Port, surroundings: Surroundings = {}): Training['emit'] {
+  const {selectBackend: select = selectBackend} = surroundings;
   const aborts = new Map<number, AbortController>();
-  const emit = (event: SentEvent['event'], data: unknown): void =>
-    port.postMessage({event, data} as SentEvent);
-  const there = (): Training => {
-    if (training) return training;
+  let program: TrainingProgram | null = null;
+  const emit: Training['emit'] = (event, data) => port.postMessage({event, data} as SentEvent);
+  const there = (): TrainingProgram => {
+    if (program) return program;
     throw new FineTuningError('bad-option', 'the worker has no training yet');
   };
-  const calls: {
-    [Name in keyof Calls]: (
-      args: Parameters<Calls[Name]>,
-      id: number,
-    ) => ReturnType<Calls[Name]> | Promise<Awaited<ReturnType<Calls[Name]>>>;
-  } = {
+  const train = (training: Omit<Training, 'emit' | 'selectBackend'>): TrainingProgram => {
+    program = new TrainingProgram({...training, emit, selectBackend: select});
+    return program;
+  };
+  const signalOf = (id: number): AbortSignal => {
+    const controller = new AbortController();
+    aborts.set(id, controller);
+    return controller.signal;
+  };
+
+  const answers: Answers = {
     async start([options]) {
       const owner = 'fineTuneInWorker';
-      training = new Training(owner, resolveSettings(owner, options), emit, select);
-      return training.run();
+      const settings = resolveSettings(owner, options);
+      const {run = defaultRunName(settings.model)} = settings;
+      const store = run === null ? null : await RunStore.create(owner, run);
+      // a worker that holds a lock is not put to sleep with its tab
+      if (!store) await holdRun(`without a name, ${crypto.randomUUID()}`);
+      return train({owner, settings, store}).run();
     },
-    async resumeRun() {
-      throw new FineTuningError('failed', 'not there yet');
+    async resumeRun([run, options]) {
+      const owner = 'resumeInWorker';
+      const store = await RunStore.open(owner, run);
+      const {settings} = store.file!;
+      const given = {...settings, ...options, model: await store.model(), data: await store.data()};
+      return train({owner, settings: resolveAgain(owner, given), store}).run();
     },
-    async inspect() {
-      throw new FineTuningError('failed', 'not there yet');
-    },
+    inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
     pause: async () => there().pause(),
     resume: async () => there().resume(),
     stop: async () => there().stop(),
     setLearningRate: async ([rate]) => there().setLearningRate(rate),
     chat: async ([messages, options], id) =>
-      there().chat(messages, options, (text) => port.postMessage({id, text}), signalOf(aborts, id)),
+      there().chat(messages, options, (text) => port.postMessage({id, text}), signalOf(id)),
     save: async ([form]) => there().save(form),
   };
   port.addEventListener('message', ({data}) => {
@@ -60,28 +84,19 @@ export function serve(
       aborts.get(data.abort)?.abort();
       return;
     }
-    const {id} = data;
-    void answer(calls as unknown as AnyCalls, data)
-      .then((message) => port.postMessage({id, ...message}))
+    const {id, call, args} = data;
+    const answer = async (): Promise<unknown> => answers[call](args as never, id);
+    void answer()
+      .then(
+        (result) => port.postMessage({id, result}),
+        (error: unknown) => port.postMessage({id, error: sentError(codedError(error))}),
+      )
       .finally(() => aborts.delete(id));
   });
+  return emit;
 }
 
-type AnyCalls = Record<string, (args: unknown[], id: number) => Promise<unknown>>;
-
-async function answer(
-  calls: AnyCalls,
-  {id, call, args}: Call,
-): Promise<{result: unknown} | {error: ReturnType<typeof sentError>}> {
-  try {
-    return {result: await calls[call]!(args, id)};
-  } catch (error) {
-    return {error: sentError(error)};
-  }
-}
-
-function signalOf(aborts: Map<number, AbortController>, id: number): AbortSignal {
-  const controller = new AbortController();
-  aborts.set(id, controller);
-  return controller.signal;
+/** The settings of a run that was begun before. */
+function resolveAgain(owner: string, options: object): Settings {
+  return resolveSettings(owner, options as SentOptions);
 }

@@ -1,8 +1,5 @@
 import type {FineTuneOptions} from './options';
 
-/** Not written out where it is no part of the form that bundlers know. */
-const FILE = './training_worker.js';
-
 /** A worker of this library: as the option `worker` makes it, or of the file beside this one. */
 export function startWorker({worker}: Pick<FineTuneOptions, 'worker'>): Worker {
   if (worker) return worker();
@@ -12,7 +9,8 @@ export function startWorker({worker}: Pick<FineTuneOptions, 'worker'>): Worker {
   } catch (error) {
     if ((error as Error).name !== 'SecurityError') throw error;
     // a page may not start a script of another host as a worker, but one of its own that imports it
-    const script = `import ${JSON.stringify(new URL(FILE, import.meta.url).href)};`;
+    const here = import.meta.url; // apart, so that no bundler takes it for the same form
+    const script = `import ${JSON.stringify(new URL('./training_worker.js', here).href)};`;
     const url = URL.createObjectURL(new Blob([script], {type: 'text/javascript'}));
     return new Worker(url, {type: 'module'});
   }

@@ -1,45 +1,40 @@
 /** The program of a worker that trains: from files to a trained model, which then answers and is saved. */
 import * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
-import type {JsonObject} from '../files/json';
-import type {ModelSource} from '../files/source';
+import {resumeCheckpoint} from '../checkpoint/resume_checkpoint';
+import {saveCheckpoint} from '../checkpoint/save_checkpoint';
+import type {CheckpointParts} from '../checkpoint/parts';
 import {parseHubName} from '../files/hub_name';
-import type {ResolvedConfig} from '../llama/config';
-import {readConfigJson} from '../llama/files/config_json';
-import {readModelConfig} from '../llama/files/load_llama';
+import type {ModelTarget} from '../files/sink';
+import type {ModelSource} from '../files/source';
 import {
-  generate,
   loadLlama,
-  loadTokenizer,
   perplexity,
   saveGguf,
   saveLlama,
   sparseCrossEntropy,
-  type ChatMessage,
   type LoadedLlama,
   type TextBatch,
   type TextDataset,
   type Tokenizer,
 } from '../llama/index';
-import {endTokens, TextStream} from '../llama/generation/text_stream';
-import '../lora/index'; // which `paperMethod` has LoRA from
-import {trainEmbedding} from '../memory/estimate/embedding_mode';
+import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
-import {paperMethod, paperMethods, type MethodParts, type PaperMethod} from '../methods';
-import {resolveBlocks} from '../model/blocks';
-import {updateRules} from '../owlore/optimizer/rules';
-import {rateOf, tenthOf} from '../training_defaults';
+import type {PaperMethod} from '../methods';
+import {tenthOf} from '../training_defaults';
 import type {SelectedBackend} from './backend';
 import {joinedData, prepareData, type TrainingData} from './data';
 import {FineTuningError} from './errors';
-import type {FineTuningEvents, HistoryEntry, Outcome, RunInfo, StatusEvent} from './events';
+import type {FineTuningEvents, HistoryEntry, Outcome, StatusEvent} from './events';
 import {codedError} from './failure';
 import {estimateOf, plainBytesOf, tensorLimit} from './memory';
 import type {SentChatOptions} from './messages';
+import {frozenDtypeOf, methodOf, openModel, placesOf, requestOf, trainingBlocks} from './model';
 import {nextTurn, Turns} from './next_turn';
 import type {SaveForm, WorkerChatMessage} from './options';
+import {filesIn, type RunStore} from './run_store';
 import {chooseSampling, type Sampling} from './sampling';
 import type {Settings} from './settings';
+import {promptIds, samplePrompts, writeText} from './texts';
 
 /** Tells the page. */
 export type Emit = <Name extends keyof FineTuningEvents>(
@@ -47,40 +42,54 @@ export type Emit = <Name extends keyof FineTuningEvents>(
   data: FineTuningEvents[Name],
 ) => void;
 
-/** Most tokens of a sample. */
-const SAMPLE_TOKENS = 64;
+/** What a training is. */
+export interface Training {
+  owner: string;
+  settings: Settings;
+  /** Where it is kept; null: nowhere. */
+  store: RunStore | null;
+  emit: Emit;
+  selectBackend: (settings: Settings) => Promise<SelectedBackend>;
+}
 
 /** What is there when the training has begun. */
 interface Begun {
-  selected: SelectedBackend;
   loaded: LoadedLlama;
   tokenizer: Tokenizer;
   data: TrainingData;
-  sampling: Sampling;
   method: PaperMethod;
   training: TextDataset;
   meter: MemoryMeter;
 }
 
-export class Training {
+/** What a checkpoint has beside what `saveCheckpoint` keeps: numbers that are not finite are null, as JSON has no others. */
+interface Extra {
+  history: HistoryEntry[];
+}
+
+/** Most tokens of a sample. */
+const SAMPLE_TOKENS = 64;
+
+/** Checkpoints that stay. */
+const KEPT_CHECKPOINTS = 2;
+
+export class TrainingProgram {
   private readonly turns = new Turns();
   private begun: Begun | null = null;
   /** What was said of the steps. */
-  private readonly history: HistoryEntry[] = [];
+  private history: HistoryEntry[] = [];
   private step = 0;
+  /** The step of the newest checkpoint; -1: there is none. */
+  private savedAt = -1;
   private wanted: 'run' | 'pause' | 'stop' = 'run';
-  /** What waits until the training does or has ended. */
-  private readonly waiting: Array<() => void> = [];
+  /** What waits until the training does, or has ended. */
+  private readonly waiting: Array<{resolve(): void; reject(error: unknown): void}> = [];
+  /** Ends the rest; null while there is none. */
   private goOn: (() => void) | null = null;
   private outcome: Promise<Outcome> | null = null;
-  private model: {before: Promise<LoadedLlama> | null} = {before: null};
+  private before: Promise<LoadedLlama> | null = null;
 
-  constructor(
-    private readonly owner: string,
-    private readonly settings: Settings,
-    private readonly emit: Emit,
-    private readonly selectBackend: (settings: Settings) => Promise<SelectedBackend>,
-  ) {}
+  constructor(private readonly training: Training) {}
 
   /** Trains to the end, or until it is stopped. */
   run(): Promise<Outcome> {
@@ -90,7 +99,13 @@ export class Training {
 
   async pause(): Promise<void> {
     if (this.wanted === 'run') this.wanted = 'pause';
-    await this.untilItWaits();
+    if (this.goOn) return;
+    const rest = new Promise<void>((resolve, reject) => this.waiting.push({resolve, reject}));
+    const end = this.run().then(
+      () => undefined,
+      () => undefined,
+    );
+    await Promise.race([rest, end]);
   }
 
   resume(): void {
@@ -106,8 +121,7 @@ export class Training {
 
   setLearningRate(rate: number): Promise<void> {
     return this.turns.take(() => {
-      const {method} = this.there();
-      method.optimizer.learningRate = rate;
+      this.there().method.optimizer.learningRate = rate;
       this.record({event: 'rate', data: {step: this.step + 1, learningRate: rate}});
     });
   }
@@ -125,175 +139,228 @@ export class Training {
   /** The files of the model as it is. */
   save(form: SaveForm): Promise<Map<string, Blob>> {
     return this.turns.take(async () => {
-      const {loaded, method} = this.there();
+      const {store} = this.training;
       this.status({phase: 'saving', text: 'writing the model'});
-      const {model, dtype} = loaded;
-      const files = new Map<string, Uint8Array>();
-      if (form === 'adapter') {
-        if (!method.lora)
-          throw new FineTuningError(
-            'bad-option',
-            `save: only the method 'lora' has an adapter; save 'safetensors' or 'gguf'`,
-          );
-        await method.lora.save(files, {});
-      } else {
-        await this.merged<unknown>(() =>
-          form === 'gguf' ? saveGguf(model, files) : saveLlama(model, files, {dtype}),
-        );
+      if (store) {
+        const folder = await store.saved(form);
+        await this.write(form, folder);
+        return filesIn(folder);
       }
+      const files = new Map<string, Uint8Array>();
+      await this.write(form, files);
       return new Map(
         [...files].map(([name, bytes]) => [name, new Blob([bytes as Uint8Array<ArrayBuffer>])]),
       );
     });
   }
 
+  private async write(form: SaveForm, target: ModelTarget): Promise<void> {
+    const {loaded, method} = this.there();
+    const {model, dtype, hubName} = loaded;
+    if (form !== 'adapter') {
+      await this.merged<unknown>(() =>
+        form === 'gguf' ? saveGguf(model, target) : saveLlama(model, target, {dtype}),
+      );
+      return;
+    }
+    if (!method.lora)
+      throw new FineTuningError(
+        'bad-option',
+        "save: only a training by the method 'lora' has an adapter; save 'safetensors' or 'gguf'",
+      );
+    const [baseModel, revision] = hubName?.split('@') ?? [];
+    await method.lora.save(target, {...(baseModel && {baseModel}), ...(revision && {revision})});
+  }
+
   private there(): Begun {
     if (this.begun) return this.begun;
     throw new FineTuningError(
       'bad-option',
-      `${this.owner}: there is no model yet; wait for 'ready'`,
+      `${this.training.owner}: there is no model yet; wait for 'ready'`,
     );
   }
 
   private status(status: StatusEvent): void {
-    this.emit('status', status);
+    this.training.emit('status', status);
   }
 
   private record(entry: HistoryEntry): void {
     this.history.push(entry);
-    this.emit(entry.event, entry.data);
+    this.training.emit(entry.event, entry.data);
   }
 
   private async train(): Promise<Outcome> {
     try {
       const begun = await this.turns.take(() => this.begin());
-      this.begun = begun;
-      const outcome = await this.steps(begun);
-      this.emit('done', outcome);
+      const outcome = await this.makeSteps(begun);
+      this.training.emit('done', outcome);
       return outcome;
     } catch (error) {
       throw codedError(error);
-    } finally {
-      this.wake();
     }
   }
 
   /** Reads everything and makes what trains. */
   private async begin(): Promise<Begun> {
-    const {owner, settings} = this;
+    const {owner, settings, store, emit, selectBackend} = this.training;
     this.status({phase: 'backend', text: 'starting the backend'});
-    const selected = await this.selectBackend(settings);
-    const {backend, threads} = selected;
-    const source = settings.model as ModelSource;
-    const request = requestOf(settings);
+    const {backend, threads} = await selectBackend(settings);
     this.status({phase: 'model', text: 'reading what the model is'});
-    const opened = await ofFiles(() => openModel(owner, settings, request));
+    const opened = await ofFiles(() => openModel(owner, settings));
     const {configJson, config, tokenizer} = opened;
-    this.status({phase: 'data', text: 'reading the examples'});
-    const data = await ofFiles(async () =>
-      prepareData(
-        owner,
-        settings,
-        await joinedData(owner, settings.data, settings.dataset),
-        opened,
-        (done) => this.status({phase: 'data', text: 'reading the examples', done}),
-      ),
-    );
+    const data = await this.readData(opened);
+    const {steps} = data;
     const sized = {...settings, batchSize: data.batchSize};
     const estimate = estimateOf(sized, backend, configJson, config);
     const plainBytes = plainBytesOf(sized, backend, configJson, config);
     // not before, as it would keep counting the models of the estimates
     const meter = startMemoryMeter();
-    const loaded = await ofFiles(() =>
-      loadLlama(source, {
+    const loaded = await this.loadModel();
+    const {model} = loaded;
+    this.status({phase: 'scores', text: 'looking at the blocks'});
+    const sampling = await chooseSampling(
+      ...([owner, settings, model] as const),
+      {steps, batches: () => data.training({repeat: false})},
+      store?.file?.scores ?? null,
+      (done, total) => this.status({phase: 'scores', text: 'scoring the blocks', done, total}),
+    );
+    const method = methodOf(settings, model, sampling, steps);
+    const {optimizer, callback} = method;
+    callback?.events.on('sample', ({step, blocks}) => {
+      const data = {step, blocks: placesOf(sampling, blocks), why: sampling.why};
+      this.record({event: 'period', data});
+    });
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    await optimizer.ready();
+    const training = data.training({repeat: true});
+    const begun = {loaded, tokenizer, data, method, training, meter};
+    if (store?.file) await this.goOnFrom(store, begun);
+    else if (store) await this.keep(store, loaded, sampling, steps);
+    callback?.attach(model, optimizer);
+    const {accumulate, maxLength = textDatasetDefaults.maxLength} = settings;
+    const length = Math.min(maxLength, config.maxPositionEmbeddings);
+    this.begun = begun;
+    emit('ready', {
+      run: store?.name ?? null,
+      ...{backend, threads, parameters: model.countParams(), blocks: sampling.blocks, steps},
+      tokensPerStep: data.batchSize * length * accumulate,
+      ...{examples: data.report.used, heldOutExamples: data.heldOutExamples},
+      ...{estimate, plainBytes, limit: tensorLimit(backend)},
+      ...{step: this.step, history: [...this.history]},
+    });
+    this.status({phase: 'training', text: 'training', done: this.step, total: steps});
+    return begun;
+  }
+
+  private readData(opened: Parameters<typeof prepareData>[3]): Promise<TrainingData> {
+    const {owner, settings} = this.training;
+    const text = 'reading the examples';
+    this.status({phase: 'data', text});
+    return ofFiles(async () => {
+      const file = await joinedData(owner, settings.data, settings.dataset);
+      return prepareData(owner, settings, file, opened, (done) =>
+        this.status({phase: 'data', text, done}),
+      );
+    });
+  }
+
+  private loadModel(): Promise<LoadedLlama> {
+    const {settings} = this.training;
+    return ofFiles(() =>
+      loadLlama(settings.model as ModelSource, {
         headInLoss: true,
-        ...(mayFreeze(settings) && {frozenDtype: settings.frozenDtype}),
-        ...request,
+        ...frozenDtypeOf(settings),
+        ...requestOf(settings),
         onDownload: (file, done, total) =>
           this.status({phase: 'model', text: `downloading ${file}`, done, total}),
         onProgress: (done, total) =>
           this.status({phase: 'model', text: 'reading the weights', done, total}),
       }),
     );
-    const {model} = loaded;
-    this.status({phase: 'scores', text: 'looking at the blocks'});
-    const batches = (): TextDataset => data.training({repeat: false});
-    const sampling = await chooseSampling(
-      ...([owner, settings, model, {steps: data.steps, batches}, null] as const),
-      (done, total) => this.status({phase: 'scores', text: 'scoring the blocks', done, total}),
+  }
+
+  /** Writes what the run needs to go on. */
+  private keep(
+    store: RunStore,
+    {hubName}: LoadedLlama,
+    {scores}: Sampling,
+    steps: number,
+  ): Promise<void> {
+    const {settings} = this.training;
+    // without what may be another device's, and what nobody should find
+    const kept = {...settings, token: undefined, threads: undefined, wasmPaths: undefined};
+    // they stand in the place of epochs, which have a default
+    if (settings.steps !== undefined) Object.assign(kept, {epochs: undefined});
+    const {model, method} = kept;
+    // so that it is the same model, whatever comes to the Hub
+    const isOfHub = typeof model === 'string' && parseHubName(model) !== null;
+    const place = typeof model === 'string' ? ((isOfHub ? hubName : null) ?? model) : null;
+    const about = {method, steps, scores: scores && [...scores]};
+    return store.begin({...kept}, place, about, (done) =>
+      this.status({phase: 'saving', text: "copying to the browser's storage", done}),
     );
-    const method = methodOf(settings, model, sampling, data.steps);
-    method.callback?.events.on('sample', ({step, blocks}) =>
-      this.record({
-        event: 'period',
-        data: {step, blocks: placesOf(sampling, blocks), why: sampling.why},
-      }),
-    );
-    const {optimizer, callback} = method;
-    model.compile({optimizer, loss: sparseCrossEntropy});
-    await optimizer.ready();
-    callback?.attach(model, optimizer);
-    const maxLength = settings.maxLength ?? Math.min(512, config.maxPositionEmbeddings);
-    const info: RunInfo = {
-      run: null,
-      ...{backend, threads, parameters: model.countParams(), blocks: sampling.blocks},
-      ...{steps: data.steps, tokensPerStep: data.batchSize * maxLength * settings.accumulate},
-      ...{examples: data.report.used, heldOutExamples: data.heldOutExamples},
-      ...{estimate, plainBytes, limit: tensorLimit(backend)},
-      ...{step: this.step, history: [...this.history]},
-    };
-    this.emit('ready', info);
-    this.status({phase: 'training', text: 'training', done: this.step, total: data.steps});
-    const training = data.training({repeat: true});
-    return {selected, loaded, tokenizer, data, sampling, method, training, meter};
+  }
+
+  /** Goes on from the newest checkpoint of a run, if it has one. */
+  private async goOnFrom(store: RunStore, begun: Begun): Promise<void> {
+    const resumed = await resumeCheckpoint(await store.checkpoints(), partsOf(begun));
+    if (!resumed) return;
+    this.step = this.savedAt = resumed.step;
+    this.history = (resumed.extra as Extra).history.map(withNumbers);
   }
 
   /** Makes step after step. */
-  private async steps(begun: Begun): Promise<Outcome> {
-    const {data, method, training} = begun;
-    const {steps} = data;
+  private async makeSteps(begun: Begun): Promise<Outcome> {
+    const {settings, store} = this.training;
+    const {steps} = begun.data;
     const tenth = tenthOf(steps);
-    const {evaluateEvery = tenth, sampleEvery = tenth} = this.settings;
+    const {evaluateEvery = tenth, sampleEvery = tenth, saveEvery = tenth} = settings;
     const isDue = (every: number): boolean =>
       every > 0 && (this.step % every === 0 || this.step === steps);
-    const batches = await training.iterator();
+    const batches = await begun.training.iterator();
     try {
       for (;;) {
-        if (this.wanted !== 'stop') {
-          if (isDue(evaluateEvery)) await this.evaluate(begun);
-          if (isDue(sampleEvery)) await this.sample(begun);
+        // what is to wait comes to these when it goes on; the last ones are worth waiting for
+        const isFree = (): boolean => this.wanted === 'run' || this.step === steps;
+        if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun);
+        if (isFree() && isDue(sampleEvery)) await this.sample(begun);
+        const isOver = this.step === steps || this.wanted === 'stop';
+        const isToSave = isOver || this.wanted === 'pause' || (this.step > 0 && isDue(saveEvery));
+        const failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
+        if (isOver) {
+          if (failure) throw failure;
+          break;
         }
-        if (this.step === steps || this.wanted === 'stop') break;
-        if (this.wanted === 'pause') {
-          await this.rest();
-          continue;
-        }
-        await this.turns.take(() => this.makeStep(begun, batches));
+        // without room nothing is lost as long as it waits
+        if (failure && this.wanted === 'run') this.wanted = 'pause';
+        if (this.wanted === 'pause') await this.rest(failure);
+        else await this.turns.take(() => this.makeStep(begun, batches));
         await nextTurn();
       }
     } finally {
       await batches.return();
-      method.callback?.restore();
+      begun.method.callback?.restore();
     }
     return this.outcomeOf(steps);
   }
 
   private async makeStep(
-    {method: {optimizer, callback}, loaded: {model}, sampling, meter}: Begun,
+    {method, loaded: {model}, meter}: Begun,
     batches: AsyncGenerator<TextBatch, void>,
   ): Promise<void> {
-    const {accumulate} = this.settings;
+    const {accumulate} = this.training.settings;
+    const {optimizer, callback} = method;
     const {learningRate} = optimizer;
     const start = performance.now();
     let [sum, tokens] = [0, 0];
+    let blocks: number[] = [];
     meter.reset();
-    let on: number[] = [];
     for (let i = 0; i < accumulate; i++) {
       const {value} = await batches.next();
       const {xs, ys} = value!;
       try {
         callback?.step();
-        if (i === 0) on = trainingBlocks(model, sampling);
+        if (i === 0) blocks = trainingBlocks(model);
         sum += (await model.trainOnBatch(xs, ys)) as number;
         tokens += xs.size;
       } finally {
@@ -307,24 +374,23 @@ export class Training {
       event: 'step',
       data: {
         step: this.step,
-        ...{loss: sum / accumulate, learningRate, blocks: on, tokens, peakBytes},
+        ...{loss: sum / accumulate, learningRate, blocks, tokens, peakBytes},
         seconds: (performance.now() - start) / 1000,
         memory: {weights, state, activations: Math.max(0, peakBytes - weights - state)},
       },
     });
   }
 
-  /** Measures the held-out loss, unless that is done; gives up if the training is to wait. */
+  /** Measures the held-out loss, unless that is done; leaves it to the time after if the training is to wait. */
   private async evaluate({loaded: {model}, data}: Begun): Promise<void> {
-    if (this.recorded('heldOut')) return;
+    if (this.isRecorded('heldOut')) return;
     const isToWait = new Error('the training is to wait');
-    const batches = async function* (this: Training): AsyncGenerator<TextBatch> {
-      const heldOut = data.heldOut();
-      for await (const batch of heldOut) {
+    const mayWait = this.step < data.steps;
+    const batches = async function* (this: TrainingProgram): AsyncGenerator<TextBatch> {
+      for await (const batch of data.heldOut()) {
         yield batch;
         await nextTurn();
-        // the last loss of all is worth waiting for
-        if (this.wanted !== 'run' && this.step < data.steps) throw isToWait;
+        if (mayWait && this.wanted !== 'run') throw isToWait;
       }
     };
     try {
@@ -337,60 +403,66 @@ export class Training {
 
   /** Writes samples, unless that is done. */
   private async sample({loaded, tokenizer, data}: Begun): Promise<void> {
-    if (this.recorded('sample')) return;
-    const {config} = loaded;
-    for (const {ids, text: prompt} of await promptsOf(this.settings, tokenizer, data)) {
-      if (ids.length === 0 || ids.length > config.maxPositionEmbeddings / 2) continue;
+    if (this.isRecorded('sample')) return;
+    const positions = loaded.config.maxPositionEmbeddings;
+    const prompts = await samplePrompts(this.training.settings, tokenizer, data);
+    for (const {ids, text: prompt} of prompts) {
+      if (ids.length === 0 || ids.length > positions / 2) continue;
+      const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
       const text = await this.turns.take(() =>
-        this.merged(() =>
-          write({...loaded, tokenizer}, ids, {
-            maxNewTokens: Math.min(SAMPLE_TOKENS, config.maxPositionEmbeddings - ids.length),
-            seed: 0,
-          }),
-        ),
+        this.merged(() => writeText({...loaded, tokenizer}, ids, {maxNewTokens, seed: 0})),
       );
       this.record({event: 'sample', data: {step: this.step, prompt, text}});
     }
   }
 
-  private recorded(event: HistoryEntry['event']): boolean {
-    const isIt = (entry: HistoryEntry): boolean =>
-      entry.event === event && entry.data.step === this.step;
-    return this.history.some(isIt);
+  private isRecorded(event: HistoryEntry['event']): boolean {
+    return this.history.some((entry) => entry.event === event && entry.data.step === this.step);
+  }
+
+  /** Saves a checkpoint, unless there is one of this step; if there is no room for it, says so and returns why. */
+  private async saveOrSay(store: RunStore, begun: Begun): Promise<FineTuningError | null> {
+    if (this.savedAt === this.step) return null;
+    this.status({phase: 'saving', text: 'saving a checkpoint'});
+    try {
+      const {bytes} = await this.turns.take(async () =>
+        saveCheckpoint(await store.checkpoints(), partsOf(begun), {
+          keep: KEPT_CHECKPOINTS,
+          extra: {history: this.history.map(withNulls)} satisfies Extra,
+        }),
+      );
+      this.savedAt = this.step;
+      const {step, loss, heldOut} = this.outcomeOf(begun.data.steps);
+      await store.progress({step, loss: finite(loss), heldOut: finite(heldOut)});
+      this.training.emit('checkpoint', {step, bytes});
+      return null;
+    } catch (cause) {
+      const error = codedError(cause);
+      if (error.code !== 'storage-full') throw error;
+      this.training.emit('warning', {text: error.message, code: error.code});
+      return error;
+    }
   }
 
   /** Waits until the training is to go on, or to stop. */
-  private async rest(): Promise<void> {
+  private async rest(failure: FineTuningError | null): Promise<void> {
     const {step} = this;
     const ended = new Promise<void>((resolve) => (this.goOn = resolve));
-    this.emit('paused', {step});
-    this.wake();
+    this.training.emit('paused', {step});
+    for (const {resolve, reject} of this.waiting.splice(0))
+      if (failure) reject(failure);
+      else resolve();
     await ended;
     this.goOn = null;
-    if (this.wanted !== 'stop') this.emit('resumed', {step});
-  }
-
-  private async untilItWaits(): Promise<void> {
-    if (this.goOn) return;
-    await Promise.race([
-      new Promise<void>((resolve) => this.waiting.push(resolve)),
-      this.run().then(
-        () => undefined,
-        () => undefined,
-      ),
-    ]);
-  }
-
-  private wake(): void {
-    for (const resolve of this.waiting.splice(0)) resolve();
+    if (this.wanted === 'run') this.training.emit('resumed', {step});
   }
 
   private outcomeOf(steps: number): Outcome {
     let [loss, seconds] = [NaN, 0];
     let heldOut: number | null = null;
-    for (const entry of this.history) {
-      if (entry.event === 'step') [loss, seconds] = [entry.data.loss, seconds + entry.data.seconds];
-      if (entry.event === 'heldOut') heldOut = entry.data.loss;
+    for (const {event, data} of this.history) {
+      if (event === 'step') [loss, seconds] = [data.loss, seconds + data.seconds];
+      if (event === 'heldOut') heldOut = data.loss;
     }
     return {step: this.step, steps, loss, heldOut, seconds, stopped: this.step < steps};
   }
@@ -403,29 +475,31 @@ export class Training {
   ): Promise<string> {
     const {loaded, tokenizer} = this.there();
     const ids = promptIds(tokenizer, messages);
-    const room = loaded.config.maxPositionEmbeddings - ids.length;
+    const positions = loaded.config.maxPositionEmbeddings;
+    const room = positions - ids.length;
     if (room < 1)
       throw new FineTuningError(
         'bad-option',
-        `chat: the model takes ${loaded.config.maxPositionEmbeddings} tokens, and the chat has ${ids.length}; begin a new one`,
+        `chat: the model takes ${positions} tokens, and the chat has ${ids.length}; begin a new one`,
       );
     const options = {maxNewTokens: Math.min(maxTokens ?? 128, room), temperature, seed, signal};
-    if (of === 'before') return write({...(await this.before()), tokenizer}, ids, options, onText);
-    return this.merged(() => write({...loaded, tokenizer}, ids, options, onText));
+    if (of === 'before')
+      return writeText({...(await this.modelBefore()), tokenizer}, ids, options, onText);
+    return this.merged(() => writeText({...loaded, tokenizer}, ids, options, onText));
   }
 
   /** The model as it was before the training, which stays in memory from then on. */
-  private async before(): Promise<LoadedLlama> {
-    const {settings} = this;
-    this.model.before ??= loadLlama(settings.model as ModelSource, {
+  private async modelBefore(): Promise<LoadedLlama> {
+    const {settings} = this.training;
+    this.before ??= loadLlama(settings.model, {
       frozenDtype: 'auto',
       ...requestOf(settings),
     });
     try {
-      return await this.model.before;
+      return await this.before;
     } catch (error) {
-      this.model.before = null;
-      throw error;
+      this.before = null;
+      throw codedError(error, 'wrong-file');
     }
   }
 
@@ -441,37 +515,9 @@ export class Training {
   }
 }
 
-/** Whether weights of a training may stay at 16 bits. */
-function mayFreeze({method}: Settings): boolean {
-  const {sampling, lora = false}: MethodParts = paperMethods[method];
-  return sampling !== null || lora;
-}
-
-/** What opens the files of a model that only a user with a token may read. */
-export function requestOf({model, token}: Settings): {request?: RequestInit} {
-  const isOfHub = typeof model === 'string' && parseHubName(model) !== null;
-  return token === undefined || !isOfHub
-    ? {}
-    : {request: {headers: {authorization: `Bearer ${token}`}}};
-}
-
-/** What is known of a model before its weights are. */
-export interface OpenedModel {
-  configJson: JsonObject;
-  config: ResolvedConfig;
-  tokenizer: Tokenizer;
-}
-
-export async function openModel(
-  owner: string,
-  {model, dataset: {template}}: Settings,
-  request: {request?: RequestInit},
-): Promise<OpenedModel> {
-  const source = model as ModelSource;
-  const configJson = await readModelConfig(owner, source, request);
-  const config = readConfigJson(`${owner}: config.json`, configJson);
-  const tokenizer = await loadTokenizer(source, {...request, ...(template !== undefined && {chatTemplate: template})}); // prettier-ignore
-  return {configJson, config, tokenizer};
+function partsOf({loaded: {model}, method, training}: Begun): CheckpointParts {
+  const {optimizer, callback} = method;
+  return {model, optimizer, data: training, ...(callback && {callback})};
 }
 
 /** Has errors the code of a wrong file, unless something tells another. */
@@ -483,93 +529,17 @@ async function ofFiles<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The optimizer of a training, with its callback or its adapters. */
-function methodOf(
-  settings: Settings,
-  model: tfl.LayersModel,
-  {options}: Sampling,
-  steps: number,
-): PaperMethod {
-  const {method, rank, refreshInterval, gradientCheckpointing, accumulate, seed, embedding} = settings; // prettier-ignore
-  const {lora = false}: MethodParts = paperMethods[method];
-  return paperMethod(method, model, {
-    learningRate: rateOf(settings, steps),
-    scale: updateRules.galore.publishedScale ?? 1,
-    ...{rank, refreshInterval, gradientCheckpointing, accumulate},
-    ...options,
-    ...(lora && {seed}),
-    ...trainEmbedding(embedding, model, method),
-  });
+function finite(value: number | null): number | null {
+  return Number.isFinite(value) ? value : null;
 }
 
-function placesOf({blocks}: Sampling, names: readonly string[]): number[] {
-  return blocks.flatMap(({name}, i) => (names.includes(name) ? [i] : []));
+/** An entry as JSON has it: a loss may be infinite. */
+function withNulls(entry: HistoryEntry): HistoryEntry {
+  if (entry.event !== 'step' && entry.event !== 'heldOut') return entry;
+  return {...entry, data: {...entry.data, loss: finite(entry.data.loss)}} as HistoryEntry;
 }
 
-/** Of the blocks those that train now. */
-function trainingBlocks(model: tfl.LayersModel, {blocks}: Sampling): number[] {
-  const {registeredVariables} = tf.engine();
-  const all = resolveBlocks(model);
-  return blocks.flatMap((_, i) => {
-    const variable = registeredVariables[all[i]!.weights[0]!.name];
-    return variable?.trainable ? [i] : [];
-  });
-}
-
-/** A prompt as the tokens that the model reads. */
-function promptIds(tokenizer: Tokenizer, messages: WorkerChatMessage[] | string): number[] {
-  const {hasChatTemplate} = tokenizer;
-  if (typeof messages === 'string')
-    return hasChatTemplate
-      ? tokenizer.applyChatTemplate([{role: 'user', content: messages}], {
-          addGenerationPrompt: true,
-        })
-      : tokenizer.encode(messages);
-  if (hasChatTemplate)
-    return tokenizer.applyChatTemplate(messages as ChatMessage[], {addGenerationPrompt: true});
-  throw new FineTuningError(
-    'bad-option',
-    'chat: the model has no chat template, so that it knows no messages; give it a text, which it goes on with',
-  );
-}
-
-/** What samples begin with: the prompts of the options, or the beginning of the first held-out example that has one. */
-async function promptsOf(
-  {prompts}: Settings,
-  tokenizer: Tokenizer,
-  data: TrainingData,
-): Promise<Array<{ids: number[]; text: string}>> {
-  if (prompts) return prompts.map((text) => ({ids: promptIds(tokenizer, text), text}));
-  for await (const {ids, text} of data.heldOut().prompts()) return [{ids, text}];
-  return [];
-}
-
-/** The text that a model writes after a prompt. */
-async function write(
-  {
-    model,
-    config,
-    generationConfig,
-    tokenizer,
-  }: Pick<LoadedLlama, 'model' | 'config' | 'generationConfig'> & {tokenizer: Tokenizer},
-  ids: number[],
-  options: {
-    maxNewTokens: number;
-    temperature?: number;
-    seed: number | null;
-    signal?: AbortSignal;
-  },
-  onText: (text: string) => void = () => undefined,
-): Promise<string> {
-  const stream = new TextStream(tokenizer, ids, []);
-  const say = (text: string): void => {
-    if (text !== '') onText(text);
-  };
-  await generate(model, ids, {
-    ...options,
-    stop: endTokens({tokenizer, config, generationConfig}),
-    onToken: (id) => say(stream.push(id)),
-  });
-  say(stream.end());
-  return stream.text;
+function withNumbers(entry: HistoryEntry): HistoryEntry {
+  if (entry.event !== 'step' && entry.event !== 'heldOut') return entry;
+  return {...entry, data: {...entry.data, loss: entry.data.loss ?? NaN}} as HistoryEntry;
 }

@@ -7,8 +7,9 @@ import {
   largestTensor,
   type MemoryEstimate,
 } from '../../src/memory/estimate/estimate';
-import {estimateOptionsOf, type EstimatedSettings} from '../../src/cli/estimate_options';
-import {flagsOf, MemoryFit} from '../../src/cli/memory_fit';
+import {estimateOptionsOf, type EstimatedSettings} from '../../src/memory/estimated_settings';
+import {flagsOf} from '../../src/cli/memory_check';
+import {MemoryFit} from '../../src/memory/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/memory/limit';
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {createModelFolder, type ModelFolder} from './model_folder';
@@ -220,6 +221,7 @@ describe('MemoryFit', function () {
       meaningless: ({method}): Record<string, string> =>
         method === 'lora' ? {gamma: '', embedding: ''} : {},
       fits: (bytes) => bytes <= tensors,
+      nextTurn: async () => undefined,
     });
   }
 
@@ -317,6 +319,7 @@ describe('a search for what fits', () => {
       loraRank: 8,
       meaningless: () => ({}),
       fits: () => true,
+      nextTurn: async () => undefined,
     });
     let turns = 0;
     const timer = setInterval(() => turns++, 0);

@@ -18,8 +18,8 @@ export interface TokenizedExample {
 
 /** The examples of a file, tokenized. */
 export interface DataSurvey {
-  /** The first that can be used; null if there is none. */
-  first: TokenizedExample | null;
+  /** The first ones that can be used. */
+  shown: TokenizedExample[];
   /** Of each that can be used, how many tokens it has, and where the first stands that is learned. A longer one than the model takes ends there. */
   lengths: Array<{tokens: number; prompt: number}>;
   /** What is wrong with the others. */
@@ -34,6 +34,8 @@ export interface SurveyOptions {
   fields?: FieldNames | null;
   /** Which examples, by their place in the file; default all. */
   select?: (index: number) => boolean;
+  /** How many of the first examples are kept; default 1. */
+  show?: number;
   /** Called after each example with how many there were, and waited for. */
   onExample?: (count: number) => unknown;
 }
@@ -46,11 +48,11 @@ export interface SurveyOptions {
 export async function surveyData(
   owner: string,
   source: DataSource,
-  {tokenizer, config, fields = null, select = () => true, onExample}: SurveyOptions,
+  {tokenizer, config, fields = null, select = () => true, show = 1, onExample}: SurveyOptions,
 ): Promise<DataSurvey> {
   const name = `${owner}: ${nameOf(source)}`;
   const {hasChatTemplate} = tokenizer;
-  const survey: DataSurvey = {first: null, lengths: [], report: emptyReport(0)};
+  const survey: DataSurvey = {shown: [], lengths: [], report: emptyReport(0)};
   const {report} = survey;
   const file = await openDataFile(owner, source);
   try {
@@ -75,13 +77,12 @@ export async function surveyData(
       checkVocabulary(`${name}: line ${line}`, ids, tokenizer, config.vocabSize);
       report.used++;
       survey.lengths.push({tokens: ids.length, prompt: isLearned.indexOf(true, 1)});
-      survey.first ??= {
-        line,
-        tokens: textsOf(ids, tokenizer).map((text, i) => ({
-          ...{id: ids[i]!, text},
-          isLearned: isLearned[i]!,
-        })),
-      };
+      if (survey.shown.length === show) continue;
+      const tokens = textsOf(ids, tokenizer).map((text, i) => ({
+        ...{id: ids[i]!, text},
+        isLearned: isLearned[i]!,
+      }));
+      survey.shown.push({line, tokens});
     }
   } finally {
     await file.close();

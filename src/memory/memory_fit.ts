@@ -1,13 +1,11 @@
 /** What a memory has room for, and by which options a training that does not fit into it would. */
-import {setImmediate} from 'node:timers/promises';
 import type {JsonObject} from '../files/json';
 import type {ResolvedConfig} from '../llama/config';
-import {estimateMemory} from '../memory/estimate/index';
-import {embeddingModes} from '../memory/estimate/embedding_mode';
-import {maxRank} from '../memory/estimate/max_rank';
-import {maxBatchSize} from '../memory/estimate/options';
-import {hasRank, type EstimatedSettings, type SizedOptions} from './estimate_options';
-import {flagOf} from './options';
+import {embeddingModes} from './estimate/embedding_mode';
+import {estimateMemory} from './estimate/index';
+import {maxRank} from './estimate/max_rank';
+import {maxBatchSize} from './estimate/options';
+import {hasRank, type EstimatedSettings, type SizedOptions} from './estimated_settings';
 
 /** Options that are changed, by their names. */
 export type Change = Partial<
@@ -57,6 +55,8 @@ export interface EstimatedTraining<Settings extends EstimatedSettings = Estimate
   meaningless(settings: Settings): Record<string, string>;
   /** Whether there is room for so many bytes of tensors. */
   fits(tensors: number): boolean;
+  /** Waited for before each estimate; if it throws, so does the search. */
+  nextTurn(): Promise<unknown>;
 }
 
 export class MemoryFit<Settings extends EstimatedSettings> {
@@ -243,12 +243,12 @@ export class MemoryFit<Settings extends EstimatedSettings> {
     return (await this.bytesOf(change)) <= this.limit;
   }
 
-  /** An estimate, which takes a while, is made once; signals are looked at before. */
+  /** An estimate, which takes a while, is made once. */
   private async bytesOf(change: Change): Promise<number> {
     const key = JSON.stringify(change);
     const known = this.known.get(key);
     if (known !== undefined) return known;
-    await setImmediate();
+    await this.training.nextTurn();
     const {total} = estimateMemory(this.training.config, this.optionsOf(change));
     this.known.set(key, total);
     return total;
@@ -310,11 +310,4 @@ function maxBytes(fits: (tensors: number) => boolean): number {
 
 function integers(max: number): number[] {
   return Array.from({length: Math.max(0, max)}, (_, i) => i + 1);
-}
-
-/** `--gamma 3 --batch-size 2`. */
-export function flagsOf(change: Change): string {
-  return Object.entries(change)
-    .map(([name, value]) => `${flagOf(name)} ${value}`)
-    .join(' ');
 }

@@ -1,25 +1,29 @@
-/** The options of a command as those of `estimateMemory`. */
-import type {EstimateOptions} from '../memory/estimate/index';
+/** The settings of a fine-tuning as the options of `estimateMemory`. */
 import type {LlamaConfig} from '../llama/config';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {paperMethods, trainsRest, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts, type PaperMethodName} from '../methods';
 import {fittedGamma} from '../owlore/sampling/block_probabilities';
-import type {FinetuneSettings} from './finetune_options';
-import {targetsIn} from './lora_method';
-import type {BackendName} from './register_backend';
+import type {EmbeddingMode} from './estimate/embedding_mode';
+import type {EstimatedBackend, EstimateOptions} from './estimate/index';
 
-type Names = 'method' | 'gamma' | 'rank' | 'batchSize' | 'maxLength' | 'embedding';
-type OwnNames =
-  | 'frozenDtype'
-  | 'gradientCheckpointing'
-  | 'accumulate'
-  | 'update'
-  | 'basis'
-  | 'targets'
-  | 'loraDropout';
+type SameOptions = Required<
+  Pick<EstimateOptions, 'gradientCheckpointing' | 'accumulate' | 'update' | 'basis'>
+>;
 
-/** The options of `finetune` that an estimate is about. */
-export type EstimatedSettings = Pick<FinetuneSettings, Names | OwnNames> & {backend: BackendName};
+/** What an estimate of a fine-tuning is about: options of `finetune`. */
+export interface EstimatedSettings extends SameOptions {
+  method: PaperMethodName;
+  gamma: number | undefined;
+  rank: number;
+  batchSize: number;
+  maxLength: number | undefined;
+  embedding: EmbeddingMode;
+  frozenDtype: 'F32' | 'BF16';
+  /** Names with commas between them. */
+  targets: string;
+  loraDropout: number;
+  backend: EstimatedBackend;
+}
 
 export type SizedOptions = EstimateOptions & {rank: number; batchSize: number; maxLength: number};
 
@@ -63,4 +67,9 @@ export function hasRank({
 }: Pick<EstimatedSettings, 'method' | 'embedding'>): boolean {
   const {lowRank, lora = false}: MethodParts = paperMethods[method];
   return lowRank || lora || (trainsRest(method) && embedding === 'low-rank');
+}
+
+/** The targets in a list of them, as the command line has it. */
+export function targetsIn(list: string): string[] {
+  return list.split(',').map((target) => target.trim());
 }

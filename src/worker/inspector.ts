@@ -1,0 +1,24 @@
+import type {Inspection} from './events';
+import {FineTuningError} from './errors';
+import {Link} from './link';
+import type {FineTuneOptions} from './options';
+import {startWorker} from './start_worker';
+
+/** Asks one worker after the other question, the newest of which is answered. */
+export class Inspector {
+  private link: Link | null = null;
+  private newest: AbortController | null = null;
+
+  async inspect({worker, ...options}: FineTuneOptions): Promise<Inspection> {
+    this.newest?.abort();
+    const {signal} = (this.newest = new AbortController());
+    this.link ??= new Link(startWorker({worker}), () => undefined);
+    try {
+      return await this.link.call('inspect', [options], {signal});
+    } catch (error) {
+      // a worker that has ended answers nothing more
+      if (error instanceof FineTuningError && error.code === 'worker') this.link = null;
+      throw error;
+    }
+  }
+}

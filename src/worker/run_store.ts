@@ -1,0 +1,184 @@
+/** A run in the browser's storage, as the worker that trains it has it. */
+import type {DirectoryHandle} from '../files/directory_handle';
+import {isDirectoryHandle} from '../files/directory_handle';
+import {namesIn, unlessNotFound, write} from '../files/handle_files';
+import type {ModelSource} from '../files/source';
+import {FineTuningError} from './errors';
+import type {SentOptions, WorkerModel} from './options';
+import {
+  lockName,
+  PROGRESS_FILE,
+  readJsonFile,
+  RUN_FILE,
+  runsFolder,
+  type RunFile,
+  type RunProgress,
+} from './runs';
+
+/** Files of a model's folder that are needed to load it again. */
+const OF_A_MODEL = /\.(json|safetensors|jinja|gguf|model)$/i;
+
+/** Keeps a run from other tabs, and this worker awake, until it ends. */
+export async function holdRun(run: string): Promise<void> {
+  const {locks} = (globalThis.navigator ?? {}) as Partial<Navigator>;
+  if (!locks) return;
+  const isHeld = await new Promise<boolean>((resolve, reject) => {
+    locks
+      .request(lockName(run), {ifAvailable: true}, async (lock) => {
+        resolve(lock !== null);
+        if (lock) await new Promise(() => undefined);
+      })
+      .catch(reject);
+  });
+  if (isHeld) return;
+  throw new FineTuningError(
+    'in-use',
+    `the run '${run}' is open in another tab or window; go on there, or close it first`,
+  );
+}
+
+/** The folder of a run. */
+export class RunStore {
+  private constructor(
+    readonly name: string,
+    private readonly folder: DirectoryHandle,
+    /** What it was begun with; null as long as it has not begun. */
+    public file: RunFile | null,
+  ) {}
+
+  /**
+   * A new run, in a folder of its own, which this worker holds.
+   *
+   * @throws FineTuningError if there is a run of this name.
+   */
+  static async create(owner: string, name: string): Promise<RunStore> {
+    const runs = await runsFolder();
+    await holdRun(name);
+    const there = await unlessNotFound(runs.getDirectoryHandle(name));
+    if (there && (await readJsonFile<RunFile>(there, RUN_FILE)))
+      throw new FineTuningError(
+        'bad-option',
+        `${owner}: there is a run '${name}' in the browser's storage; go on with it by resumeInWorker, delete it by deleteRun, or give another name`,
+      );
+    // what is left of one that never began
+    if (there) await runs.removeEntry(name, {recursive: true});
+    return new RunStore(name, await runs.getDirectoryHandle(name, {create: true}), null);
+  }
+
+  /** @throws FineTuningError if there is no such run, or another tab has it. */
+  static async open(owner: string, name: string): Promise<RunStore> {
+    const folder = await unlessNotFound((await runsFolder()).getDirectoryHandle(name));
+    const file = folder && (await readJsonFile<RunFile>(folder, RUN_FILE));
+    if (!file)
+      throw new FineTuningError(
+        'bad-option',
+        `${owner}: there is no run '${name}' in the browser's storage; listRuns says which there are`,
+      );
+    await holdRun(name);
+    return new RunStore(name, folder, file);
+  }
+
+  /** Its checkpoints. */
+  checkpoints(): Promise<DirectoryHandle> {
+    return this.folder.getDirectoryHandle('checkpoints', {create: true});
+  }
+
+  /** An empty folder for what is saved in a form. */
+  async saved(form: string): Promise<DirectoryHandle> {
+    const name = `saved-${form}`;
+    await unlessNotFound(this.folder.removeEntry(name, {recursive: true}));
+    return this.folder.getDirectoryHandle(name, {create: true});
+  }
+
+  /**
+   * Writes all that the run needs to go on.
+   *
+   * @param place A name or URL by which the model is found again; null: its files are copied.
+   * @param onCopied Called with the bytes that were copied.
+   */
+  async begin(
+    {model, data, ...settings}: Pick<SentOptions, 'model' | 'data'> & Record<string, unknown>,
+    place: string | null,
+    about: Pick<RunFile, 'method' | 'steps' | 'scores'>,
+    onCopied: (bytes: number) => void,
+  ): Promise<void> {
+    let copied = 0;
+    const copy = async (to: DirectoryHandle, name: string, file: Blob): Promise<void> => {
+      await write(to, name, file);
+      copied += file.size;
+      onCopied(copied);
+    };
+    const texts = await this.folder.getDirectoryHandle('data', {create: true});
+    const names = Object.keys(data);
+    for (const [i, file] of Object.values(data).entries())
+      await copy(texts, String(i), typeof file === 'string' ? new Blob([file]) : file);
+    let modelText = place ?? '';
+    if (place === null) {
+      const files = await filesOf(model);
+      modelText = [...files.keys()].join(', ');
+      const folder = await this.folder.getDirectoryHandle('model', {create: true});
+      for (const [name, file] of files) await copy(folder, name, file);
+    }
+    this.file = {version: 1, settings, model: place, modelText, data: names, ...about};
+    await this.progress({step: 0, loss: null, heldOut: null});
+    // the last, so that the run is there as a whole
+    await this.writeJson(RUN_FILE, this.file);
+  }
+
+  /** Notes how far the run is; at most what a list shows. */
+  progress(progress: Omit<RunProgress, 'changed'>): Promise<void> {
+    return this.writeJson(PROGRESS_FILE, {...progress, changed: Date.now()});
+  }
+
+  /** Where its model is. */
+  async model(): Promise<ModelSource> {
+    const {model} = this.file!;
+    return model ?? (await this.modelFiles());
+  }
+
+  /** Its examples, by the names of their files. */
+  async data(): Promise<Record<string, Blob>> {
+    const texts = await this.folder.getDirectoryHandle('data');
+    const files = this.file!.data.map(async (name, i) => {
+      const handle = await texts.getFileHandle(String(i));
+      return [name, await handle.getFile()] as const;
+    });
+    return Object.fromEntries(await Promise.all(files));
+  }
+
+  /** By name, so that a GGUF file is known by being alone. */
+  private async modelFiles(): Promise<ReadonlyMap<string, Blob>> {
+    return filesOf((await this.folder.getDirectoryHandle('model')) as FileSystemDirectoryHandle);
+  }
+
+  private writeJson(name: string, value: object): Promise<void> {
+    return write(this.folder, name, new Blob([JSON.stringify(value)]));
+  }
+}
+
+/** The files of a folder, as views of them. */
+export async function filesIn(folder: DirectoryHandle): Promise<Map<string, File>> {
+  const files = new Map<string, File>();
+  for (const name of await namesIn(folder)) {
+    // not what another program keeps beside a model in a folder
+    const handle = await folder.getFileHandle(name).catch(() => null);
+    if (handle) files.set(name, await handle.getFile());
+  }
+  return files;
+}
+
+/** The files that a model needs. */
+async function filesOf(model: WorkerModel): Promise<Map<string, Blob>> {
+  const all: Iterable<[string, Uint8Array | Blob]> = isDirectoryHandle(model)
+    ? await filesIn(model)
+    : model instanceof Map
+      ? model
+      : Object.entries(model as Record<string, Uint8Array | Blob>);
+  const files = [...all].filter(([name]) => OF_A_MODEL.test(name));
+  return new Map(
+    files.map(([name, file]) => [
+      name,
+      file instanceof Blob ? file : new Blob([file as Uint8Array<ArrayBuffer>]),
+    ]),
+  );
+}

@@ -1,0 +1,279 @@
+/** The worker's program in Node; `npm run test:chromium` runs it in a page's worker. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
+import {paperMethod} from '../../src/methods';
+import {blockScores} from '../../src/owlore/scores/score_kinds';
+import {samplingProbabilities} from '../../src/owlore/sampling/probabilities';
+import {linearDecay} from '../../src/owlore/optimizer/schedule';
+import {FineTuning} from '../../src/worker/fine_tuning';
+import type {FineTuningError} from '../../src/worker/errors';
+import type {Inspection, StepEvent} from '../../src/worker/events';
+import {Link} from '../../src/worker/link';
+import {deleteRun, listRuns} from '../../src/worker/runs';
+import {useIndexedDb} from '../support/indexed_db';
+import {rejection} from '../support/rejection';
+import {model, options, resume, start, text, timeless, workerInNode} from './worker_in_node';
+
+const backend = process.env.OWLORE_BACKENDS!.split(',').includes('wasm') ? 'wasm' : 'cpu';
+
+describe(`a training in a worker, on ${backend}`, () => {
+  useIndexedDb();
+  before(() => tf.setBackend(backend));
+
+  const lossesOf = (said: ReturnType<typeof start>['said']): number[] =>
+    said.flatMap(({event, data}) => (event === 'step' ? [data.loss] : []));
+
+  it('makes the steps that a program of its own would make, to the last bit', async () => {
+    const {training, said} = start();
+    const info = await training.ready;
+    const outcome = await training.finished;
+    training.dispose();
+
+    const expected: number[] = [];
+    const {model: own, config} = await loadLlama(model, {headInLoss: true});
+    const tokenizer = await loadTokenizer(model);
+    const common = {batchSize: 2, maxLength: 24, seed: 0, config};
+    const isOut = (i: number): boolean => Math.ceil((i + 1) * 0.05) > Math.ceil(i * 0.05);
+    const dataset = (): ReturnType<typeof textDataset> =>
+      textDataset(new Blob([text]), tokenizer, {...common, repeat: true, select: (i) => !isOut(i)});
+    const calibration = (async function* () {
+      let left = 8;
+      for await (const batch of dataset()) {
+        yield batch;
+        if (--left === 0) break;
+      }
+    })();
+    const scores = await blockScores('outlier', own, calibration);
+    const {optimizer, callback} = paperMethod('owlore', own, {
+      ...{learningRate: linearDecay(5e-4, 6), rank: 8, refreshInterval: 3, scale: 1},
+      ...{probabilities: samplingProbabilities(scores, {gamma: 3}), gamma: 3, interval: 2, seed: 0},
+    });
+    own.compile({optimizer, loss: sparseCrossEntropy});
+    await own.fitDataset(dataset(), {
+      ...{epochs: 1, batchesPerEpoch: 6, verbose: 0},
+      callbacks: [
+        callback!,
+        {
+          onBatchEnd: async (_: number, logs?: tf.NamedTensorMap) => {
+            expected.push(logs!.loss as unknown as number);
+          },
+        } as never,
+      ],
+    });
+    own.dispose();
+    optimizer.dispose();
+
+    expect(lossesOf(said)).to.deep.equal(expected);
+    expect(expected.at(-1)).to.be.below(expected[0]!);
+    expect(outcome).to.deep.include({step: 6, steps: 6, loss: expected[5], stopped: false});
+    expect(said.map(({event, data}) => `${event} ${data.step}`)).to.deep.equal([
+      ...['heldOut 0', 'sample 0', 'period 1', 'step 1', 'step 2', 'period 3', 'step 3'],
+      ...[
+        'heldOut 3',
+        'sample 3',
+        'step 4',
+        'period 5',
+        'step 5',
+        'step 6',
+        'heldOut 6',
+        'sample 6',
+      ],
+    ]);
+    expect(info).to.deep.include({run: null, steps: 6, tokensPerStep: 48, step: 0, history: []});
+    // those of six steps, and a twentieth of all
+    expect(info).to.include({examples: 12, heldOutExamples: 3});
+    expect(info.blocks.map(({score}) => score)).to.deep.equal([...scores.scores]);
+    const peak = Math.max(...said.map(({event, data}) => (event === 'step' ? data.peakBytes : 0)));
+    expect(info.estimate.total).to.be.within(0.9 * peak, 1.1 * peak);
+    const [{memory, blocks, learningRate}] = said.flatMap(({event, data}) =>
+      event === 'step' ? [data] : [],
+    ) as [StepEvent];
+    expect(memory.weights).to.equal(4 * info.parameters);
+    expect(blocks).to.have.length(3);
+    expect(learningRate).to.equal(5e-4);
+  });
+
+  it('goes on with a run that was stopped as if it had not been', async () => {
+    const whole = start();
+    await whole.training.finished;
+    const expected = await weightsIn(await whole.training.save('safetensors'));
+    whole.training.dispose();
+
+    const first = start({run: 'whales', saveEvery: 2});
+    const checkpoints: number[] = [];
+    first.training.on('checkpoint', ({step}) => checkpoints.push(step));
+    first.training.on('step', ({step}) => {
+      if (step === 3) void first.training.pause();
+    });
+    await new Promise<void>((resolve) => first.training.on('paused', () => resolve()));
+    const [paused] = await listRuns();
+    expect(paused).to.deep.include({name: 'whales', data: 'whales.txt', step: 3, steps: 6});
+    expect(paused!.model).to.include('model.safetensors');
+    expect(paused!.bytes).to.be.above(3e6);
+    // the worker answers while it waits, and changes nothing by it
+    const pieces: string[] = [];
+    const onText = (piece: string): unknown => pieces.push(piece);
+    const answer = await first.training.chat('The whale', {maxTokens: 5, onText: (t) => void onText(t)}); // prettier-ignore
+    expect(pieces.join('')).to.equal(answer);
+    expect(await first.training.chat('The whale', {maxTokens: 5, of: 'before'})).to.not.equal('');
+    first.training.resume();
+    first.training.on('step', ({step}) => {
+      if (step === 4) void first.training.stop();
+    });
+    expect(await first.training.finished).to.deep.include({step: 4, stopped: true});
+    expect(checkpoints).to.deep.equal([2, 3, 4]);
+    first.training.dispose();
+
+    const second = resume('whales');
+    const info = await second.training.ready;
+    expect(info).to.deep.include({run: 'whales', step: 4});
+    expect(timeless(info.history)).to.deep.equal(timeless(first.said));
+    await second.training.finished;
+    const all = [...info.history, ...second.said];
+    expect(timeless(all)).to.deep.equal(timeless(whole.said));
+    expect(await weightsIn(await second.training.save('safetensors'))).to.deep.equal(expected);
+    second.training.dispose();
+
+    // a run that is done is opened alone
+    const third = resume('whales');
+    expect(await third.training.finished).to.deep.include({step: 6, stopped: false});
+    expect(third.said).to.deep.equal([]);
+    expect(await weightsIn(await third.training.save('safetensors'))).to.deep.equal(expected);
+    third.training.dispose();
+    expect((await listRuns())[0]).to.deep.include({state: 'done', step: 6});
+    await deleteRun('whales');
+    expect(await listRuns()).to.deep.equal([]);
+  });
+
+  it('keeps a learning rate that was set', async () => {
+    const {training, said} = start({run: 'rate', sampleEvery: 0});
+    training.on('step', ({step}) => {
+      if (step === 2) training.setLearningRate(1e-5);
+      if (step === 4) void training.stop();
+    });
+    await training.finished;
+    training.dispose();
+    const rateIn = (entries: typeof said): unknown[] =>
+      entries.flatMap(({event, data}) => (event === 'step' ? [data.learningRate] : []));
+    const rate = said.find(({event}) => event === 'rate')!.data.step;
+    expect(rateIn(said).slice(rate - 1)).to.deep.equal(Array(5 - rate).fill(1e-5));
+    const second = resume('rate');
+    await second.training.finished;
+    expect(rateIn(second.said)).to.deep.equal([1e-5, 1e-5]);
+    second.training.dispose();
+    await deleteRun('rate');
+    expect(() => training.setLearningRate(-1)).to.throw(
+      'a learning rate must be a number >= 0; got -1',
+    );
+  });
+
+  it('saves an adapter, and a GGUF file that loads again', async () => {
+    const {training} = start({method: 'lora', rank: 4, steps: 2, sampleEvery: 0});
+    await training.finished;
+    const adapter = await training.save('adapter');
+    expect([...adapter.keys()].sort()).to.deep.equal(['adapter_config.json', 'adapter_model.safetensors']); // prettier-ignore
+    const gguf = await training.save('gguf');
+    training.dispose();
+    const {model: again} = await loadLlama(gguf);
+    again.dispose();
+  });
+
+  it('rejects what is wrong, with a code and a way out', async () => {
+    const failure = async (changes: object): Promise<FineTuningError> => {
+      const {training} = start(changes);
+      const error = (await rejection(training.finished)) as FineTuningError;
+      expect(await rejection(training.ready)).to.equal(error);
+      training.dispose();
+      return error;
+    };
+    for (const [changes, code, message] of [
+      [{gama: 3}, 'bad-option', "unknown option 'gama'; did you mean 'gamma'?"],
+      [{gamma: 0}, 'bad-option', 'fineTuneInWorker: gamma must be a number > 0; got 0'],
+      [{method: 'sgd'}, 'bad-option', "method must be one of 'owlore'"],
+      [{epochs: 2}, 'bad-option', 'steps stand in the place of epochs'],
+      [{warmup: 6}, 'bad-option', 'warmup must be below 6'],
+      [{run: '../x'}, 'bad-option', 'run must be the name of a folder'],
+      [{data: {}}, 'bad-option', 'data must be files by name'],
+      [
+        {data: {'a.csv': 'a,b\n1,2', 'b.csv': 'a,b\n1,2'}},
+        'wrong-file',
+        'several files of data must all be jsonl',
+      ],
+      [{data: {'x.jsonl': ''}}, 'wrong-file', 'is empty'],
+      [{model: {'config.json': new Blob(['{}'])}}, 'wrong-file', 'model_type'],
+      [
+        {model: {...model, 'model.safetensors': new Blob(['no'])}},
+        'wrong-file',
+        'model.safetensors',
+      ],
+      [
+        {dataset: {formats: 1}},
+        'bad-option',
+        "fineTuneInWorker: dataset: unknown option 'formats'",
+      ],
+    ] as const) {
+      const error = await failure(changes);
+      expect(error.message).to.include(message);
+      expect(error.code, error.message).to.equal(code);
+      expect(error.stack).to.include('src/');
+    }
+    const {training} = start({run: 'twice', steps: 1, sampleEvery: 0});
+    await training.finished;
+    training.dispose();
+    expect(await failure({run: 'twice'})).to.include({code: 'bad-option'});
+    await deleteRun('twice');
+    const none = resume('none');
+    expect((await rejection(none.training.finished)).message).to.include("there is no run 'none'");
+  });
+
+  it('inspects a training, and a later question takes the place of an earlier one', async () => {
+    const link = new Link(workerInNode(), () => undefined);
+    const abort = new AbortController();
+    const earlier = link.call('inspect', [options], {signal: abort.signal});
+    abort.abort();
+    const later = link.call('inspect', [{...options, method: 'full'}]);
+    expect((await rejection(earlier)).message).to.include('a later call has taken its place');
+    const found: Inspection = await later;
+    expect(found.config).to.deep.include({parameters: 1714304, blocks: 8, architecture: 'llama'});
+    expect(found.data.examples).to.equal(60);
+    expect(found.data.preview).to.have.length(3);
+    expect(found.data.preview[0]!.map(({text}) => text).join('')).to.include('whale number 0');
+    expect(found.nearest).to.equal(null);
+    const owlore = await link.call('inspect', [options]);
+    expect(owlore.estimate.total).to.be.below(found.estimate.total);
+    expect(owlore.plainBytes).to.equal(found.plainBytes);
+    link.close();
+  });
+
+  it('rejects what is asked for once it was disposed of', async () => {
+    const {training} = start();
+    training.dispose();
+    const error = (await rejection(training.finished)) as FineTuningError;
+    expect(error.code).to.equal('worker');
+    expect(await rejection(training.chat('x'))).to.equal(error);
+  });
+
+  it('says that a worker did not start', async () => {
+    let onError: (event: object) => void = () => undefined;
+    const training = new FineTuning(
+      {
+        postMessage: () => undefined,
+        terminate: () => undefined,
+        addEventListener: ((type: string, listener: typeof onError) => {
+          if (type === 'error') onError = listener;
+        }) as never,
+      },
+      'start',
+      [options],
+    );
+    onError({message: ''});
+    const error = (await rejection(training.finished)) as FineTuningError;
+    expect(error.code).to.equal('worker');
+    expect(error.message).to.include('give the option worker');
+  });
+});
+
+async function weightsIn(files: ReadonlyMap<string, Blob>): Promise<Buffer> {
+  return Buffer.from(await files.get('model.safetensors')!.arrayBuffer());
+}
