@@ -6,8 +6,8 @@ import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {replaceMethods} from '../../tfjs/methods';
 import type {SimdModule} from './binaries';
 
-/** Fewer numbers take less time in JavaScript, which copies eight bytes at a time if both places are multiples of that, else single ones. */
-const [FEW, FEW_APART] = [1024, 64];
+/** Up to so many numbers are copied one by one, and from so many on by the module; between, eight bytes at a time if places allow it. */
+const [FEW, MANY] = [64, 1024];
 
 /** Has the arrays by which kernels of tfjs and of this library reach the memory of `backend` copy and fill by the module. */
 export function replaceHeapArrays(backend: BackendWasm, module: SimdModule): void {
@@ -18,6 +18,7 @@ export function replaceHeapArrays(backend: BackendWasm, module: SimdModule): voi
     typedArrayFromHeap(info) {
       const array = typedArrayFromHeap.call(backend, info);
       const {buffer, byteOffset, length} = array;
+      if (length < MANY) return array;
       if (array instanceof Float32Array) return new floats(buffer, byteOffset, length);
       if (array instanceof Int32Array) return new ints(buffer, byteOffset, length);
       return array;
@@ -39,21 +40,26 @@ function arrayOf<Base extends typeof Float32Array | typeof Int32Array>(
 
     override set(source: ArrayLike<number>, at = 0): void {
       const {length: size} = source;
-      const isOnHeap = (): boolean => ArrayBuffer.isView(source) && source.buffer === this.buffer;
-      if (size < FEW_APART || !isOnHeap() || !(at >= 0 && at + size <= this.length)) {
+      const {buffer, byteOffset: from} = source as Float32Array;
+      if (buffer !== this.buffer || !(at >= 0 && at + size <= this.length)) {
         super.set(source, at);
         return;
       }
-      const from = (source as Float32Array).byteOffset;
       const to = this.byteOffset + 4 * at;
-      const few = (from ^ to) % 8 === 0 ? FEW : FEW_APART;
-      if (size >= few && source instanceof base) module.copy({from, size, to});
-      else if (size >= few && source instanceof Int32Array) module.toFloats({x: from, size, y: to});
-      else super.set(source, at);
+      const isAligned = (from ^ to) % 8 === 0;
+      if (size < FEW && (to <= from || to >= from + 4 * size)) {
+        for (let i = 0; i < size; i++) this[at + i] = source[i]!;
+      } else if ((size >= MANY || !isAligned) && source instanceof base) {
+        module.copy({from, size, to});
+      } else if (size >= MANY && source instanceof Int32Array) {
+        module.toFloats({x: from, size, y: to});
+      } else {
+        super.set(source, at);
+      }
     }
 
     override fill(value: number, from = 0, to = this.length): this {
-      if (from !== 0 || to !== this.length || to < FEW) return super.fill(value, from, to);
+      if (from !== 0 || to !== this.length || to < MANY) return super.fill(value, from, to);
       bitsOf[0] = value;
       module.fill({y: this.byteOffset, size: to, bits: bits[0]!});
       return this;

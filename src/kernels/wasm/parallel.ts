@@ -71,6 +71,11 @@ const cuts: {
   scale: ({size}) => ofNumbers(size, {x: 4, y: 4}),
   add: ({size}) => ofNumbers(size, {a: 4, b: 4, y: 4}),
   copy: ({size}) => ofNumbers(size, {from: 4, to: 4}, MIN_COPIED),
+  copyRows: ({rows, size, fromStep, toStep}) => ({
+    along: 'rows',
+    steps: {from: fromStep, to: toStep},
+    isWorth: rows * size >= MIN_COPIED,
+  }),
   fill: ({size}) => ofNumbers(size, {y: 4}, MIN_COPIED),
   toFloats: ({size}) => ofNumbers(size, {x: 4, y: 4}),
   sumsOfSquares: ({size}) => ({

@@ -11,7 +11,7 @@ export {crossEntropy, crossEntropyGradient, sumOfDoubles} from './cross_entropy'
 export {attendLast, attendLastBytes} from './decode';
 export {multiply, multiplyBfloat16} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
-export {copy, fill, toFloats} from './memory';
+export {copy, copyRows, fill, toFloats} from './memory';
 export {rmsNorm, rmsNormGradient, rmsNormWeightGradient} from './rms_norm';
 export {SQUARES, sumsOfSquares} from './squares';
 export {swiglu, swigluGradient} from './swiglu';

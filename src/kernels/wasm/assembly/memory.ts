@@ -5,6 +5,25 @@ export function copy(from: usize, size: i32, to: usize): void {
   memory.copy(to, from, offset(size));
 }
 
+/** Copies `rows` rows of `size` numbers of 32 bits. Steps are the bytes from one row to the next. */
+export function copyRows(
+  from: usize,
+  fromStep: usize,
+  rows: i32,
+  size: i32,
+  to: usize,
+  toStep: usize,
+): void {
+  for (let row = 0; row < rows; row++) {
+    if (size > 64) memory.copy(to, from, offset(size));
+    else
+      for (let i = 0; i < size; i += 4)
+        storeUpTo(to + offset(i), loadUpTo(from + offset(i), size - i), size - i);
+    from += fromStep;
+    to += toStep;
+  }
+}
+
 /** Sets `size` numbers of 32 bits, given by their bits. */
 export function fill(y: usize, size: i32, bits: i32): void {
   if (bits == 0) {
