@@ -9,6 +9,7 @@ import {
 } from '../../src/memory/estimate/estimate';
 import {estimateOptionsOf, type EstimatedSettings} from '../../src/memory/estimated_settings';
 import {flagsOf} from '../../src/cli/memory_check';
+import {nextTurn} from '../../src/cli/progress';
 import {MemoryFit} from '../../src/memory/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/memory/limit';
 import {readConfigJson} from '../../src/llama/files/config_json';
@@ -319,7 +320,7 @@ describe('a search for what fits', () => {
       loraRank: 8,
       meaningless: () => ({}),
       fits: () => true,
-      nextTurn: async () => undefined,
+      nextTurn,
     });
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
