@@ -40,16 +40,18 @@ const FEW_ROWS = 8;
 /** The tiles of a product. */
 type Tiles = Pick<SimdModule, 'TILE_ROWS' | 'TILE_COLUMNS'>;
 
-/** Of each function that is cut. */
+/** Of each function that is cut; null for a call that is not worth it, as `isWorth` says. */
 const cuts: {
-  readonly [Name in FunctionName]?: (named: Named<Name>, tiles: Tiles) => Cut<Named<Name>>;
+  readonly [Name in FunctionName]?: (named: Named<Name>, tiles: Tiles) => Cut<Named<Name>> | null;
 } = {
   multiply({rows, columns, inner, transposeA, aStep, transposeB, bStep, cStep}, tiles) {
-    const ofColumns = {along: 'columns', steps: {b: transposeB ? bStep : 4, c: 4}} as const;
-    if (rows <= FEW_ROWS)
-      return {...ofColumns, together: COLUMNS, isWorth: columns * inner >= MIN_WEIGHTS};
-    const isWorth = rows * columns * inner >= MIN_PRODUCTS;
-    if (rows <= columns) return {...ofColumns, together: tiles.TILE_COLUMNS, isWorth};
+    const isFew = rows <= FEW_ROWS;
+    const isWorth = isFew ? columns * inner >= MIN_WEIGHTS : rows * columns * inner >= MIN_PRODUCTS;
+    if (!isWorth) return null;
+    if (isFew || rows <= columns) {
+      const steps = {b: transposeB ? bStep : 4, c: 4};
+      return {along: 'columns', steps, together: isFew ? COLUMNS : tiles.TILE_COLUMNS, isWorth};
+    }
     return {
       along: 'rows',
       steps: {a: transposeA ? 4 : aStep, c: cStep},
@@ -168,9 +170,10 @@ const pools = new WeakMap<SimdModule, ThreadPool>();
 export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   const inParts = Object.entries(cuts).map(([name, cut]) => {
     const whole = module[name as FunctionName] as (named: object) => number;
-    const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>>;
+    const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>> | null;
     const run = (named: Record<string, number>): number => {
-      const how = cutOf(named, module);
+      const how = pool.threads > 1 ? cutOf(named, module) : null;
+      if (!how?.isWorth) return whole(named);
       const parts = partsOf(named, how, pool.threads);
       if (parts.length < 2) return whole(named);
       const results = pool.run(name as FunctionName, named, parts, how.workspace);
@@ -186,10 +189,9 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
 /** What is another in each part of a call; fewer than two if it stays whole. */
 function partsOf(
   named: Readonly<Record<string, number>>,
-  {along, steps, together = 1, isWorth, tooFew = 0}: Cut<Record<string, number>>,
+  {along, steps, together = 1, tooFew = 0}: Cut<Record<string, number>>,
   threads: number,
 ): Array<Record<string, number>> {
-  if (!isWorth || threads < 2) return [];
   const total = named[along]!;
   const parts: Array<Record<string, number>> = [];
   for (let from = 0, count, left = threads; from < total; from += count, left--) {
