@@ -18,6 +18,7 @@ import {
   type SaveForm,
   type StatusEvent,
 } from './library';
+import {showKeptModels} from './kept_models';
 import {hideNotice, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
@@ -101,6 +102,8 @@ async function start(): Promise<void> {
     goesOn: model.kind === 'built-in',
   };
   try {
+    // What is not asked to stay, a browser may remove when its disk is full.
+    void navigator.storage?.persist?.();
     const options = await optionsOf(form.choice);
     follow(fineTuneInWorker({...options, worker: makeWorker}));
   } catch (error) {
@@ -302,6 +305,7 @@ function announce(text: string): void {
 
 async function refreshRuns(): Promise<RunSummary[]> {
   try {
+    await showKeptModels();
     return await runs.refresh();
   } catch (error) {
     setText(byId('runs-note'), `Runs cannot be kept here: ${messageOf(error)}`);

@@ -9,7 +9,7 @@ import type {
   StepEvent,
 } from './library';
 
-const SMOOTHING = 0.1; // of the moving average: about 20 steps
+const SMOOTHED_STEPS = 10; // whose losses the moving average has, about
 
 export class RunLog {
   info: RunInfo | null = null;
@@ -89,7 +89,9 @@ export class RunLog {
     while (this.steps.length > 0 && this.last!.step >= step.step) this.removeLast();
     const before = this.smoothed.at(-1) ?? step.loss;
     const isUsable = Number.isFinite(step.loss);
-    this.smoothed.push(isUsable ? before + SMOOTHING * (step.loss - before) : before);
+    // of the first ones it is the mean
+    const weight = 1 / Math.min(this.smoothed.length + 1, SMOOTHED_STEPS);
+    this.smoothed.push(isUsable ? before + weight * (step.loss - before) : before);
     this.steps.push(step);
     for (const block of step.blocks) this.stepsTrained[block] = this.trained(block) + 1;
   }

@@ -1,8 +1,7 @@
 /** Earlier runs in this browser's storage. */
 import {byId, element} from './dom';
-import {messageOf} from './errors';
+import {deleteButton} from './delete_button';
 import {deleteRun, listRuns, type RunSummary} from './library';
-import {showNotice} from './notice';
 import {bytesText, lossText} from './words';
 
 const states = {running: 'trains in another tab', stopped: 'stopped', done: 'done'} as const;
@@ -36,16 +35,10 @@ export class Runs {
       hidden: state === 'running',
     });
     open.addEventListener('click', () => this.open(run));
-    const remove = element('button', {
-      type: 'button',
-      className: 'plain',
-      textContent: 'Delete',
-      hidden: state === 'running',
-    });
     const title = titleOf(run);
     open.setAttribute('aria-label', `${open.textContent}: ${title}`);
-    remove.setAttribute('aria-label', `Delete: ${title}`);
-    remove.addEventListener('click', () => this.remove(run, remove));
+    const remove = deleteButton(title, () => deleteRun(run.name).then(() => this.refresh()));
+    remove.hidden = state === 'running';
     const loss = run.heldOut ?? run.loss;
     return element(
       'li',
@@ -63,19 +56,6 @@ export class Runs {
       }),
       element('span', {className: 'buttons'}, open, remove),
     );
-  }
-
-  /** Asks once more by the button itself. */
-  private remove(run: RunSummary, button: HTMLButtonElement): void {
-    if (button.textContent === 'Delete') {
-      button.textContent = 'Really?';
-      setTimeout(() => (button.textContent = 'Delete'), 4000);
-      return;
-    }
-    button.disabled = true;
-    deleteRun(run.name)
-      .then(() => this.refresh())
-      .catch((error: unknown) => showNotice(messageOf(error)));
   }
 }
 

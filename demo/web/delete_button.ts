@@ -1,0 +1,30 @@
+import {element} from './dom';
+import {messageOf} from './errors';
+import {showNotice} from './notice';
+
+const REALLY = 4000; // ms for which it asks
+
+/** A button that deletes at a second click, for which it asks itself. */
+export function deleteButton(what: string, remove: () => Promise<unknown>): HTMLButtonElement {
+  const button = element('button', {type: 'button', className: 'plain'});
+  const ask = (isSure: boolean) => {
+    button.textContent = isSure ? 'Really delete' : 'Delete';
+    button.setAttribute('aria-label', `${button.textContent}: ${what}`);
+  };
+  let timer = 0;
+  button.addEventListener('click', () => {
+    clearTimeout(timer);
+    if (button.textContent === 'Delete') {
+      ask(true);
+      timer = window.setTimeout(() => ask(false), REALLY);
+      return;
+    }
+    button.disabled = true;
+    remove().catch((error: unknown) => {
+      button.disabled = false;
+      showNotice(messageOf(error));
+    });
+  });
+  ask(false);
+  return button;
+}
