@@ -1,5 +1,5 @@
 /** Which model, which text, which settings: what a run is made of. */
-import type {FineTuneOptions} from './library';
+import {workerOptions, type FineTuneOptions} from './library';
 import {builtInDefaults, settings, tabDefaults, type SettingName, type Settings} from './settings';
 
 export type ModelChoice =
@@ -18,6 +18,9 @@ export const texts = {
   'state-of-the-union': 'State of the Union',
 } as const;
 export type TextName = keyof typeof texts;
+
+/** Where the built-in model is. */
+export const builtInModel = new URL('model', document.baseURI).href;
 
 export interface Choice {
   model: ModelChoice;
@@ -76,12 +79,9 @@ export async function optionsOf(choice: Choice): Promise<FineTuneOptions> {
   const {model, data} = choice;
   const isBuiltIn = model.kind === 'built-in';
   return {
+    ...workerOptions,
     ...(settingsOf(choice) as Partial<FineTuneOptions>),
-    model: isBuiltIn
-      ? new URL('model', document.baseURI).href
-      : model.kind === 'hub'
-        ? model.name
-        : model.files,
+    model: isBuiltIn ? builtInModel : model.kind === 'hub' ? model.name : model.files,
     data: await filesOf(data),
     ...(model.kind === 'hub' && model.token !== '' && {token: model.token}),
     // The built-in model reads texts, in rows without gaps.

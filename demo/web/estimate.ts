@@ -3,7 +3,7 @@ import {missing, optionsOf} from './choice';
 import {afterPause, byId, element, setText} from './dom';
 import {messageOf, wayOut} from './errors';
 import type {Form} from './form';
-import {inspectInWorker, makeWorker, type Inspection} from './library';
+import {inspectInWorker, type Inspection} from './library';
 import {settingNames, settings, type SettingName} from './settings';
 import {bytesText, countText, largeCountText} from './words';
 
@@ -37,7 +37,7 @@ export class EstimatePanel {
     const asked = ++this.count;
     try {
       const options = await optionsOf(this.form.choice);
-      const inspection = await inspectInWorker({...options, worker: makeWorker});
+      const inspection = await inspectInWorker(options);
       if (asked !== this.count) return;
       this.onFound(inspection);
       this.showEstimate(inspection);

@@ -10,8 +10,8 @@ import {Form} from './form';
 import {Frames} from './frames';
 import {
   fineTuneInWorker,
-  makeWorker,
   resumeInWorker,
+  workerOptions,
   type FineTuning,
   type Outcome,
   type RunSummary,
@@ -23,6 +23,7 @@ import {hideNotice, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
+import {dataOf, isOfBuiltIn, modelOf} from './run_words';
 import {Runs} from './runs';
 import {makeCharts, Stage} from './stage';
 import {bytesText, countText} from './words';
@@ -105,7 +106,7 @@ async function start(): Promise<void> {
     // What is not asked to stay, a browser may remove when its disk is full.
     void navigator.storage?.persist?.();
     const options = await optionsOf(form.choice);
-    follow(fineTuneInWorker({...options, worker: makeWorker}));
+    follow(fineTuneInWorker(options));
   } catch (error) {
     failed(error);
   }
@@ -113,18 +114,17 @@ async function start(): Promise<void> {
 
 function goOnWith(summary: RunSummary): void {
   leave();
-  const {model, data, method} = summary;
-  title = {model, data, method, goesOn: isBuiltIn(summary)};
+  title = {
+    model: modelOf(summary),
+    data: dataOf(summary),
+    method: summary.method,
+    goesOn: isOfBuiltIn(summary),
+  };
   setState('starting');
   say('Opening …');
-  follow(resumeInWorker(summary.name, {worker: makeWorker}));
+  follow(resumeInWorker(summary.name, workerOptions));
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
-}
-
-/** Whether a run is one of the built-in model, which goes on with texts. */
-function isBuiltIn({model}: RunSummary): boolean {
-  return new URL('model', document.baseURI).href === model || model === 'model';
 }
 
 /** Shows a run as it goes. */
@@ -175,7 +175,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   setState('ended');
   const words = stopped
     ? `Stopped after step ${countText(step)} of ${countText(steps)}.`
-    : `Done: ${title.model} has learnt from ${title.data}.`;
+    : sentence(`Done: ${title.model} has learnt from ${title.data}`);
   say(words);
   announce(words);
   byId<HTMLProgressElement>('progress').value = steps === 0 ? 1 : step / steps;
@@ -306,6 +306,7 @@ function announce(text: string): void {
 async function refreshRuns(): Promise<RunSummary[]> {
   try {
     await showKeptModels();
+    runs.current = run === null ? null : (log?.info?.run ?? null);
     return await runs.refresh();
   } catch (error) {
     setText(byId('runs-note'), `Runs cannot be kept here: ${messageOf(error)}`);
@@ -343,6 +344,9 @@ onClick('again', () => {
   leave();
   setState('idle');
   showStart();
+  void refreshRuns();
+  // The lock of the run that was left is given back a moment later.
+  setTimeout(() => void refreshRuns(), 500);
 });
 
 byId('rate-form').addEventListener('submit', (event) => {
@@ -409,7 +413,7 @@ void refreshRuns().then((found) => {
   const [latest] = found;
   if (latest?.state !== 'stopped' || state !== 'idle') return;
   showNotice(
-    `A run stopped at step ${countText(latest.step)} of ${countText(latest.steps)}: ${latest.model} on ${latest.data}.`,
+    `A run stopped at step ${countText(latest.step)} of ${countText(latest.steps)}: ${modelOf(latest)} on ${dataOf(latest)}.`,
     [{label: 'Go on', act: () => goOnWith(latest)}],
     'friendly',
   );

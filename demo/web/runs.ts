@@ -2,11 +2,20 @@
 import {byId, element} from './dom';
 import {deleteButton} from './delete_button';
 import {deleteRun, listRuns, type RunSummary} from './library';
+import {dataOf, modelOf} from './run_words';
 import {bytesText, lossText} from './words';
 
-const states = {running: 'trains in another tab', stopped: 'stopped', done: 'done'} as const;
+const states = {
+  here: 'open in this page',
+  running: 'open in another tab',
+  stopped: 'stopped',
+  done: 'done',
+} as const;
 
 export class Runs {
+  /** The name of the run that this page has open, if any. */
+  current: string | null = null;
+
   /** @param open Opens a run, or has it go on. */
   constructor(private readonly open: (run: RunSummary) => void) {}
 
@@ -28,17 +37,19 @@ export class Runs {
   }
 
   private item(run: RunSummary): HTMLElement {
-    const {state, step, steps} = run;
+    const {step, steps} = run;
+    const state = run.name === this.current ? 'here' : run.state;
+    const isHeld = state === 'here' || state === 'running';
     const open = element('button', {
       type: 'button',
       textContent: state === 'done' ? 'Open' : 'Go on',
-      hidden: state === 'running',
+      hidden: isHeld,
     });
     open.addEventListener('click', () => this.open(run));
     const title = titleOf(run);
     open.setAttribute('aria-label', `${open.textContent}: ${title}`);
     const remove = deleteButton(title, () => deleteRun(run.name).then(() => this.refresh()));
-    remove.hidden = state === 'running';
+    remove.hidden = isHeld;
     const loss = run.heldOut ?? run.loss;
     return element(
       'li',
@@ -59,6 +70,6 @@ export class Runs {
   }
 }
 
-function titleOf({model, data}: RunSummary): string {
-  return `${model} on ${data}`;
+function titleOf(run: RunSummary): string {
+  return `${modelOf(run)} on ${dataOf(run)}`;
 }

@@ -1,0 +1,17 @@
+/** What a run of the browser's storage is of, in words. */
+import {builtInModel, texts} from './choice';
+import type {RunSummary} from './library';
+
+/** Whether its model is the built-in one, which goes on with texts. */
+export function isOfBuiltIn({model}: RunSummary): boolean {
+  return model.replace(/[/]$/, '') === builtInModel;
+}
+
+export function modelOf(run: RunSummary): string {
+  return isOfBuiltIn(run) ? 'the built-in model' : run.model;
+}
+
+export function dataOf({data}: RunSummary): string {
+  const title = Object.entries(texts).find(([name]) => data === `${name}.txt`);
+  return title?.[1] ?? (data === 'pasted' ? 'pasted examples' : data);
+}
