@@ -13,7 +13,12 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
 import {checkBundleSize, checkSizeWithTfjs} from './package/bundle_size';
-import {checkScriptTags, checkViteApp, checkWorkers} from './package/in_chromium';
+import {
+  checkLanguageModel,
+  checkScriptTags,
+  checkViteApp,
+  checkWorkers,
+} from './package/in_chromium';
 import {checkLinks} from './package/links';
 import {checkTestRunners} from './package/test_runners';
 
@@ -96,6 +101,10 @@ try {
   const tags = readExample(page, 'Without a bundler', 'html');
   await step('script tags, in chromium', () => checkScriptTags(app, tags));
   await step('Web Workers, in chromium', () => checkWorkers(app));
+  const training = readExample(page, 'A language model in a worker', 'ts');
+  await step('a language model, by Vite, webpack and a module', () =>
+    checkLanguageModel(app, training),
+  );
 } finally {
   rmSync(temporary, {recursive: true, force: true});
 }

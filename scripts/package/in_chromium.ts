@@ -4,6 +4,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {build} from 'esbuild';
+import ts from 'typescript';
 import {bundlePage, runPage, scriptPage, type Page} from '../../tools/run_page';
 import type {ExampleReport} from '../chromium/watch_example';
 
@@ -159,3 +160,75 @@ async function main() {
 }
 main();
 `;
+
+/**
+ * The example of `tfjs-owlore/worker` in docs/browser.md, on the demo's model: as an app of Vite, as one of webpack, both without
+ * configuration, and as a module of a CDN, which is another host than the page's.
+ */
+export async function checkLanguageModel(app: string, example: string): Promise<void> {
+  const model = "'HuggingFaceTB/SmolLM2-135M-Instruct'";
+  if (!example.includes(model)) throw new Error(`the example of docs/browser.md has no ${model}`);
+  const main = transpile(example.replace(model, LITTLE));
+  const files = {'/model/': new URL('../../demo/model/', import.meta.url)};
+  const train = async (title: string, page: Page): Promise<void> => {
+    const [first, last] = await runPage<[number, number]>({
+      html: page.html.replace('<title>', `${REPORTS_LOSSES}<title>`),
+      files: {...files, ...page.files},
+      headers: {'access-control-allow-origin': '*'},
+    });
+    console.log(`${title}: loss ${first.toFixed(4)} -> ${last.toFixed(4)}`);
+    if (!(last < first)) throw new Error(`${title}: it did not learn`);
+  };
+  await train('Vite', buildViteApp(join(app, 'worker'), {'main.ts': main}));
+
+  const folder = join(app, 'webpack');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'main.js'), main);
+  writeFileSync(join(folder, 'build.cjs'), WEBPACK);
+  execFileSync('node', ['build.cjs'], {cwd: folder, stdio: 'inherit'});
+  const built = pathToFileURL(join(folder, 'dist/'));
+  await train('webpack', {html: titled('<script src="/main.js"></script>'), files: {'/': built}});
+
+  const cdn = 'tfjs-owlore@0.1.0/dist/worker/index.js';
+  const script = main
+    .replace(/from ['"]tfjs-owlore\/worker['"]/, 'from CDN')
+    .replace(/import \{ fineTuneInWorker \} from CDN;/, IMPORT_OF_OTHER_HOST);
+  await train('a module of another host', {
+    html: titled(`<script type="module">${script}</script>`),
+    files: {[`/npm/${cdn.split('/')[0]!}/`]: pathToFileURL(`${app}/node_modules/tfjs-owlore/`)},
+  });
+}
+
+/** The demo's model for some steps, on the backend that is fast without a GPU. */
+const LITTLE = "new URL('/model/', location.href).href, backend: 'wasm', steps: 4, sampleEvery: 0";
+
+/** Reports the losses that an example says, and errors. */
+const REPORTS_LOSSES = `<script>
+const send = (path, body) => void fetch(path, {method: 'POST', body: JSON.stringify(body)});
+const {log} = console;
+console.log = (line) => send('/report', line.match(/^loss (\\S+) -> (\\S+)$/).slice(1).map(Number));
+addEventListener('error', ({message}) => send('/error', message));
+addEventListener('unhandledrejection', ({reason}) => send('/error', String(reason?.stack ?? reason)));
+</script>`;
+
+/** The server of the page by another name is another host to a browser. */
+const IMPORT_OF_OTHER_HOST =
+  "const {fineTuneInWorker} = await import(location.origin.replace('localhost', '127.0.0.1') + '/npm/tfjs-owlore@0.1.0/dist/worker/index.js');";
+
+const WEBPACK = `require('webpack')({
+  mode: 'development', devtool: false, context: __dirname, entry: './main.js',
+  output: {path: __dirname + '/dist', filename: 'main.js'},
+}, (error, stats) => {
+  if (error) throw error;
+  const text = stats.toString({all: false, errors: true, warnings: true});
+  if (text !== '') throw new Error(text);
+});`;
+
+function titled(body: string): string {
+  return `<!doctype html><title>page</title>${body}`;
+}
+
+function transpile(code: string): string {
+  const compilerOptions = {module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022};
+  return ts.transpileModule(code, {compilerOptions}).outputText;
+}
