@@ -3,7 +3,7 @@
  * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
  * kernels, and estimates of memory in a page must equal those in Node. Kernels on several threads, in a page that is cross-origin isolated and in
  * its worker, must leave the same bits as those on one, also where a service worker isolates the page, and where nothing or its
- * Content-Security-Policy lets it start none. A browser's own storage is tried, too.
+ * Content-Security-Policy lets it start none. A browser's own storage is tried, and trainings in the library's worker.
  * Exits with 1 if one fails, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
@@ -14,6 +14,7 @@ import {isDeepStrictEqual} from 'node:util';
 import '@tensorflow/tfjs-backend-cpu';
 import {estimates} from './chromium/estimates';
 import {runStorage} from './chromium/storage';
+import {runWorker} from './chromium/worker';
 import {bundlePage, runPage, scriptPage, type Page} from '../tools/run_page';
 import type {PageReport, ThreadsReport} from './chromium/page';
 
@@ -154,6 +155,7 @@ for (const [title, expected] of Object.entries(inNode)) {
 console.log(`${Object.keys(inNode).length} estimates of memory were compared with those in Node`);
 
 if (!(await runStorage())) process.exitCode = 1;
+if (!(await runWorker())) process.exitCode = 1;
 
 function check({title, isolated}: KernelPage, {runsOn, errors, trainings}: PageReport): void {
   console.log(`${title}: ${runsOn}`);

@@ -1,5 +1,6 @@
 /** Selects the backend of a worker in a page, with this library's kernels for it. */
 import * as tf from '@tensorflow/tfjs-core';
+import {deviceLoss} from '../kernels/device_loss';
 import {installKernelsForBackend} from '../kernels/install_for_backend';
 import {canShareMemory, setThreads, threadCount} from '../kernels/wasm/thread_count';
 import {FineTuningError} from './errors';
@@ -57,6 +58,7 @@ export async function selectBackend({
     );
   }
   await installKernelsForBackend();
+  deviceLoss(); // which from now on knows of one
   const isShared = name === 'wasm' && canShareMemory();
   return {backend: name, threads: isShared ? threadCount() : 1};
 }

@@ -196,6 +196,8 @@ export class TrainingProgram {
       this.training.emit('done', outcome);
       return outcome;
     } catch (error) {
+      // a lost device tells so by a promise
+      await nextTurn();
       throw codedError(error);
     }
   }
