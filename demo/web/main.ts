@@ -152,7 +152,10 @@ function follow(training: FineTuning): void {
       setState('training');
       announce('Training goes on.');
     })
-    .on('warning', ({text}) => console.info(text));
+    .on('warning', (warning) => {
+      if (warning.code) showNotice([warning.text, wayOut(warning)].join(' ').trim());
+      else console.info(warning.text);
+    });
   training.ready.then(
     () => {
       if (run !== training || state !== 'starting') return;

@@ -74,7 +74,9 @@ async function answer(request: Request, path: string): Promise<Response> {
   try {
     // All of the file, also where a part is asked for, so that it can be kept.
     const response = await fetch(path === 'index.html' ? request : url);
-    if (response.status === 200 && !response.redirected) await cache.put(url, response.clone());
+    // a file that does not fit is not kept
+    if (response.status === 200 && !response.redirected)
+      await cache.put(url, response.clone()).catch(() => undefined);
     return await partOf(request, response);
   } catch (error) {
     if (kept) return partOf(request, kept);
