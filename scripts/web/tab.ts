@@ -83,7 +83,14 @@ export class Tab {
 
   /** Waits for a state of the page. */
   async isIn(state: 'idle' | 'training' | 'paused' | 'ended', timeout = 60_000): Promise<void> {
-    await this.page.locator(`body[data-state="${state}"]`).waitFor({timeout});
+    try {
+      await this.page.locator(`body[data-state="${state}"]`).waitFor({timeout});
+    } catch (cause) {
+      const seen = await this.page.locator('#phase, #notice').allInnerTexts();
+      throw new Error(`the page is not ${state}: ${[...seen, ...this.errors].join(' | ')}`, {
+        cause,
+      });
+    }
   }
 
   click(id: string): Promise<void> {
@@ -100,9 +107,10 @@ export class Tab {
   }
 
   /** Waits until a step is made. */
-  async reaches(step: number): Promise<void> {
+  async reaches(step: number, timeout = 60_000): Promise<void> {
+    const signal = AbortSignal.timeout(timeout);
     while (!this.of('step').some((event) => event.step >= step)) {
-      await once(this.emitter, 'event', {signal: AbortSignal.timeout(60_000)});
+      await once(this.emitter, 'event', {signal});
     }
   }
 

@@ -1,0 +1,93 @@
+/** Runs that are broken off, and what the browser's storage keeps of them. */
+import {expect} from 'chai';
+import type {BrowserContext} from 'playwright-core';
+import {hosts, newContext} from './browsers';
+import {quick, Tab} from './tab';
+
+/** Long enough to be broken off in the middle, between two checkpoints. */
+const steps = 40;
+const settings = {...quick, steps, evaluateEvery: 10, sampleEvery: 0, saveEvery: 6};
+
+describe('a run in the browser’s storage', () => {
+  let whole: ReturnType<Tab['losses']>;
+  before(async () => {
+    const context = await newContext();
+    const tab = await Tab.open(context, hosts().preview.url, settings);
+    await tab.click('start');
+    await tab.isIn('ended');
+    whole = tab.losses();
+    expect(whole.steps).to.have.length(steps);
+    await context.close();
+  });
+
+  /** Starts the run, and waits until it is in the middle. */
+  async function begin(): Promise<{context: BrowserContext; tab: Tab}> {
+    const context = await newContext();
+    const tab = await Tab.open(context, hosts().preview.url, settings);
+    await tab.click('start');
+    await tab.reaches(15);
+    return {context, tab};
+  }
+
+  /** Goes on with it, in a page that has just been opened, and expects that nothing is seen of the break. */
+  async function goOn(tab: Tab, from: number): Promise<void> {
+    await tab.page.locator('#notice:visible').getByRole('button', {name: 'Go on'}).click();
+    await tab.isIn('ended');
+    expect(tab.of('ready')[0]).to.have.property('step').that.is.at.least(from).and.below(steps);
+    expect(tab.losses()).to.eql(whole);
+    expect(await tab.text('phase')).to.match(/^Done: the built-in model has learnt from Moby-Dick/);
+    expect(tab.errors).to.eql([]);
+  }
+
+  it('goes on bit for bit after a pause and a reload', async () => {
+    const {tab} = await begin();
+    await tab.click('pause');
+    await tab.isIn('paused');
+    const {length} = tab.losses().steps;
+    tab.events.length = 0;
+    await tab.page.reload();
+    await tab.isIn('idle');
+    await goOn(tab, length);
+    expect(tab.of('ready')[0]!.step).to.equal(length);
+  });
+
+  it('goes on bit for bit when its tab was closed', async () => {
+    const {context, tab} = await begin();
+    await tab.page.close();
+    await goOn(await Tab.open(context, hosts().preview.url), 12);
+  });
+
+  it('goes on bit for bit when its tab has crashed', async () => {
+    const {context, tab} = await begin();
+    const crashed = tab.page.waitForEvent('crash');
+    const devtools = await context.newCDPSession(tab.page);
+    devtools.send('Page.crash').catch(() => undefined); // nobody is left to answer
+    await crashed;
+    await tab.page.close();
+    await goOn(await Tab.open(context, hosts().preview.url), 12);
+  });
+
+  it('is listed, opened when it is done, and deleted', async () => {
+    const context = await newContext();
+    const tab = await Tab.open(context, hosts().preview.url, quick);
+    await tab.click('start');
+    await tab.isIn('ended');
+    tab.events.length = 0;
+    await tab.page.reload();
+    await tab.isIn('idle');
+    const items = tab.page.locator('#runs li');
+    await items.getByRole('button', {name: /^Open/}).click();
+    await tab.isIn('ended');
+    expect(tab.losses().steps).to.have.length(quick.steps as number);
+    await tab.page.fill('#chat-text', 'The captain');
+    await tab.click('chat-send');
+    await tab.page.locator('#chat-send:enabled').waitFor();
+    expect((await tab.text('chat-after')).length).to.be.above(20);
+    await tab.page.reload();
+    await tab.isIn('idle');
+    await items.getByRole('button', {name: /^Delete/}).click();
+    await items.getByRole('button', {name: /Really|Delete/}).click();
+    await items.waitFor({state: 'detached'});
+    expect(tab.errors).to.eql([]);
+  });
+});
