@@ -70,7 +70,9 @@ describe('ThreadPool', function () {
     expect(() => run(0)).to.throw('The function scale of the wasm kernels has failed in a worker');
     words.fill(0);
     run();
-    expect([pool.work.calls, pool.threads]).to.deep.equal([2, 2]);
+    expect(pool.threads).to.equal(2);
+    // the worker may have had the time for both calls that trap
+    expect(pool.work.calls).to.be.within(2, 3);
   });
 
   it("throws where the caller's own call fails, once the worker is done", async () => {
