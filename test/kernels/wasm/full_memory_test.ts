@@ -235,7 +235,10 @@ function withRoom<T>(bytes: number, f: () => T): T {
   "a wasm memory that is full while tfjs's binary works",
   function () {
     this.timeout(120_000);
-    after(() => tf.setBackend(defaultBackend));
+    after(async () => {
+      uninstallKernels(); // those that are composed: the next file of this process wants the others
+      await tf.setBackend(defaultBackend);
+    });
     for (const simd of ['auto', 'none'] as const) {
       for (const [title, make] of Object.entries(inBinary)) {
         it(`is an error, and the next try is right: ${title}, simd: '${simd}'`, async () => {
