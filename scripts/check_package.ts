@@ -81,7 +81,9 @@ try {
     const runners = [`jest@${version}`, `@types/jest@${version}`, 'vitest@4', ...transformed];
     await step(`tests by Jest ${version}, Vitest and Node`, () => {
       install(folder, tarball, ...runners, ...peers('core', 'layers', 'backend-wasm'));
-      checkTestRunners(folder, entries, {
+      // the worker's entry is for pages alone
+      const others = entries.filter((entry) => entry !== `${name}/worker`);
+      checkTestRunners(folder, others, {
         babel: readExample('docs/limits.md', 'Jest with Babel', 'js'),
         tsJest: readExample('docs/limits.md', 'Jest with ts-jest', 'js'),
       });
