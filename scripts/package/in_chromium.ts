@@ -181,7 +181,7 @@ export async function checkLanguageModel(app: string, example: string): Promise<
   };
   await train('Vite', buildViteApp(join(app, 'worker'), {'main.ts': main}));
 
-  const folder = join(app, 'webpack');
+  const folder = join(app, 'worker-webpack');
   mkdirSync(folder);
   writeFileSync(join(folder, 'main.js'), main);
   writeFileSync(join(folder, 'build.cjs'), WEBPACK);
