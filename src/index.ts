@@ -32,7 +32,12 @@ export {resumeCheckpoint} from './checkpoint/resume_checkpoint';
 export type {ResumeCheckpointOptions, ResumedCheckpoint} from './checkpoint/resume_checkpoint';
 export {saveCheckpoint} from './checkpoint/save_checkpoint';
 export type {SaveCheckpointOptions, SavedCheckpoint} from './checkpoint/save_checkpoint';
-export type {DirectoryHandle, FileHandle} from './files/directory_handle';
+export type {
+  DirectoryHandle,
+  FileHandle,
+  SyncHandle,
+  WritableHandle,
+} from './files/directory_handle';
 export type {ModelTarget} from './files/sink';
 
 export {findBlocks} from './model/blocks';

@@ -5,7 +5,12 @@ import type {FineTuneOptions, ResumeOptions} from './options';
 import {startWorker} from './start_worker';
 
 export {browserStorage} from '../files/browser_storage';
-export type {DirectoryHandle, FileHandle} from '../files/directory_handle';
+export type {
+  DirectoryHandle,
+  FileHandle,
+  SyncHandle,
+  WritableHandle,
+} from '../files/directory_handle';
 export {deleteKeptModel, listKeptModels, type KeptModel} from '../llama/hub/kept_models';
 export {deleteRun, listRuns, type RunSummary} from './runs';
 
