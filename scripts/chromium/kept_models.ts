@@ -25,19 +25,24 @@ export interface KeptModels {
 
 export async function keptModels(endpoint: string): Promise<KeptModels> {
   const seen: number[] = [];
+  let isToBreakOff = true;
   const read = async (): Promise<number> => {
     const source = await openKept('test', parseHubName(MODEL)!, {
       ...{endpoint, pauses: []},
-      onDownload: (_, bytes) => void seen.push(bytes),
+      onDownload: (_, bytes) => {
+        seen.push(bytes);
+        if (isToBreakOff && bytes === CUT) void setHub('cut');
+      },
     });
     const bytes = await readWhole('test', source, FILE, BYTES);
     return bytes!.reduce((sum, byte) => sum + byte, 0);
   };
-  await setHub({cutAfter: CUT});
+  await setHub({cutAfter: CUT, waitsToCut: true});
   const brokenOff = await read().then(
     () => 'not at all',
     (error: unknown) => (error as Error).message,
   );
+  isToBreakOff = false;
   await setHub({});
   seen.length = 0;
   const second = await read();
@@ -48,7 +53,7 @@ export async function keptModels(endpoint: string): Promise<KeptModels> {
   return {brokenOff, from: seen[0]!, sums, kept, left: (await listKeptModels()).length};
 }
 
-/** Has the Hub answer otherwise. */
-async function setHub(options: HubOptions): Promise<void> {
+/** Has the Hub answer otherwise, or cut the connection. */
+async function setHub(options: HubOptions | 'cut'): Promise<void> {
   await fetch('/progress', {method: 'POST', body: JSON.stringify(options)});
 }

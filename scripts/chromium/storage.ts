@@ -87,7 +87,8 @@ async function runKillsAndHub(): Promise<boolean> {
       },
       query: new URLSearchParams({hub: hub.endpoint}).toString(),
       onProgress: (options) => {
-        hub.options = options as HubOptions;
+        if (options === 'cut') hub.cut();
+        else hub.options = options as HubOptions;
         return {};
       },
     });

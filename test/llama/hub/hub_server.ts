@@ -10,6 +10,8 @@ export interface HubOptions {
   isGated?: boolean;
   /** Sends no more than so many bytes of a content that is larger in one answer, then cuts the connection. */
   cutAfter?: number;
+  /** Keeps such a connection until {@link HubServer.cut}: a browser that has not read all may lose what it has received. */
+  waitsToCut?: boolean;
   /** Answers whole contents to those who ask for a part. */
   hasNoRanges?: boolean;
   /** Sends other bytes than it has said. */
@@ -38,6 +40,8 @@ export class HubServer {
   readonly requests: string[] = [];
   /** The tokens that came with them. */
   readonly tokens = new Set<string | undefined>();
+  /** Answers that wait to be cut. */
+  private readonly open = new Set<ServerResponse>();
   private readonly revisions = new Map<string, {commit: string; files: Map<string, File>}>();
   private readonly contents = createServer((request, response) => {
     if (allowsPages(request, response)) return;
@@ -63,6 +67,12 @@ export class HubServer {
     for (const server of [hub.server, hub.contents])
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return hub;
+  }
+
+  /** Cuts the connections that wait for it. */
+  cut(): void {
+    for (const response of this.open) response.destroy();
+    this.open.clear();
   }
 
   get endpoint(): string {
@@ -157,7 +167,7 @@ export class HubServer {
     response: ServerResponse,
     {bytes: right}: File,
   ): Promise<void> {
-    const {cutAfter = Infinity, hasNoRanges, isDamaged} = this.options;
+    const {cutAfter = Infinity, waitsToCut, hasNoRanges, isDamaged} = this.options;
     const bytes = isDamaged ? right.map((byte) => byte ^ 1) : right;
     const [, asked, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
     const from = asked === undefined || hasNoRanges ? 0 : Number(asked);
@@ -176,9 +186,10 @@ export class HubServer {
       response.end(bytes.subarray(from, to));
       return;
     }
-    response.write(bytes.subarray(from, from + cutAfter), () =>
-      setTimeout(() => response.destroy(), 20),
-    );
+    if (waitsToCut) this.open.add(response);
+    response.write(bytes.subarray(from, from + cutAfter), () => {
+      if (!waitsToCut) setTimeout(() => response.destroy(), 20);
+    });
   }
 }
 
