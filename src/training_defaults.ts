@@ -2,6 +2,7 @@
 import type {PaperMethodName} from './methods';
 import {
   cosineDecay,
+  learningRateAt,
   linearDecay,
   warmup as rise,
   type LearningRate,
@@ -38,6 +39,20 @@ export function rateOf(
 ): LearningRate {
   const then = schedules[schedule](learningRate, steps - warmup);
   return warmup > 0 ? rise(warmup, then) : then;
+}
+
+/**
+ * The learning rate of a run that is changed after `step` of its steps: the next one has `learningRate`, and from there it goes on by the
+ * schedule. A warm-up is over then.
+ */
+export function rateFrom(
+  step: number,
+  {learningRate, schedule, warmup}: Parameters<typeof rateOf>[0],
+  steps: number,
+): LearningRate {
+  const like = {schedule, warmup: step < warmup ? 0 : warmup};
+  const part = learningRateAt(rateOf({...like, learningRate: 1}, steps), step);
+  return rateOf({...like, learningRate: learningRate / part}, steps);
 }
 
 /** The steps of a run with so many batches in a pass. */

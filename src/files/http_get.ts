@@ -57,7 +57,7 @@ export class Answer {
       await this.cancel();
       if (error instanceof SilenceError) throw error;
       const {owner, url} = this.server;
-      throw new Error(`${owner}: the answer to GET ${url} broke off: ${reasonOf(error)}`, {
+      throw new NoAnswerError(`${owner}: the answer to GET ${url} broke off: ${reasonOf(error)}`, {
         cause: error,
       });
     }
@@ -84,8 +84,13 @@ export class Answer {
   }
 }
 
+/** A server does not answer, or not to the end. */
+export class NoAnswerError extends Error {
+  readonly code = 'offline';
+}
+
 /** A server sends nothing, or hardly anything. */
-export class SilenceError extends Error {}
+export class SilenceError extends NoAnswerError {}
 
 /** What a server promises, as long as it does not stay silent: then the request is aborted. */
 async function unlessSilent<T>(
@@ -124,7 +129,9 @@ export async function get(server: Requested, more: Record<string, string> = {}):
     // Node's fetch keeps the connection of a redirect that it refuses
     abort.abort();
     if (error instanceof SilenceError) throw error;
-    throw new Error(`${owner}: GET ${url} failed: ${reasonOf(error)}`, {cause: error});
+    // `fetch` itself throws TypeErrors
+    const Failure = error instanceof TypeError ? NoAnswerError : Error;
+    throw new Failure(`${owner}: GET ${url} failed: ${reasonOf(error)}`, {cause: error});
   }
 }
 

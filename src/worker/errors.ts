@@ -1,21 +1,17 @@
 /** Errors of a worker, with a code by which a page can tell them apart. */
 
+/** All codes. */
+export const errorCodes = [
+  ...(['no-webgpu', 'device-lost', 'no-memory', 'wrong-file', 'storage-full', 'offline'] as const),
+  ...(['bad-option', 'in-use', 'worker', 'failed'] as const),
+];
+
 /**
  * What kind of error it is: the browser has no WebGPU; the device of the backend is lost; there is no memory; a file of the model or the
  * data is not what it should be; the browser's storage is full; the network does not answer; an option is wrong; another tab has the run;
  * the worker could not be started, or ended; anything else.
  */
-export type FineTuningErrorCode =
-  | 'no-webgpu'
-  | 'device-lost'
-  | 'no-memory'
-  | 'wrong-file'
-  | 'storage-full'
-  | 'offline'
-  | 'bad-option'
-  | 'in-use'
-  | 'worker'
-  | 'failed';
+export type FineTuningErrorCode = (typeof errorCodes)[number];
 
 /** An error of a training in a worker, with the stack that it had there. */
 export class FineTuningError extends Error {

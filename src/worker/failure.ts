@@ -1,40 +1,50 @@
 /** What kind of error it is that a worker has run into. */
+import * as tf from '@tensorflow/tfjs-core';
 import {deviceLoss} from '../kernels/device_loss';
-import {FineTuningError, type FineTuningErrorCode} from './errors';
+import {errorCodes, FineTuningError, type FineTuningErrorCode} from './errors';
 
-/** What messages of engines and of tfjs have where memory is short. */
+/** What messages of browsers and of tfjs have where memory is short; errors of this library have a code. */
 const NO_MEMORY =
-  /out of memory|memory allocation|allocation failed|does not fit into the memory|cannot enlarge memory|array buffer allocation|invalid typed array length|memory access out of bounds|failed to grow|OOM/i;
+  /out of memory|memory allocation|allocation failed|cannot enlarge memory|array buffer allocation|invalid typed array length|memory access out of bounds|failed to grow|OOM/i;
 
-/** What messages of browsers and of this library have where a server does not answer. */
-const NO_ANSWER =
-  /failed to fetch|networkerror|network error|load failed|fetch failed|broke off|sends nothing|no answer|brings \d+ bytes/i;
+/** Milliseconds for which a webgpu backend has time to tell that its device is lost. */
+const DEVICE_LOSS = 1000;
 
 /**
  * An error with the code of its kind.
  *
  * @param otherwise The code where nothing tells it.
  */
-export function codedError(
+export async function codedError(
   cause: unknown,
   otherwise: FineTuningErrorCode = 'failed',
-): FineTuningError {
+): Promise<FineTuningError> {
   if (cause instanceof FineTuningError) return cause;
   const error = cause instanceof Error ? cause : new Error(String(cause));
-  const coded = new FineTuningError(codeOf(error, otherwise), error.message, {cause});
+  const coded = new FineTuningError(await codeOf(error, otherwise), error.message, {cause});
   if (error.stack !== undefined) coded.stack = error.stack;
   return coded;
 }
 
-function codeOf(error: Error, otherwise: FineTuningErrorCode): FineTuningErrorCode {
-  const all: Error[] = [];
+async function codeOf(error: Error, otherwise: FineTuningErrorCode): Promise<FineTuningErrorCode> {
+  const all: Array<Error & {code?: unknown}> = [];
   for (let each: unknown = error; each instanceof Error && all.length < 8; each = each.cause)
     all.push(each);
-  if (deviceLoss() !== null) return 'device-lost';
+  const known = all.map(({code}) => errorCodes.find((name) => name === code)).find(Boolean);
+  if (known) return known;
   if (all.some(({name}) => name === 'QuotaExceededError')) return 'storage-full';
+  if (await isDeviceLost()) return 'device-lost';
   if (all.some(({message}) => NO_MEMORY.test(message))) return 'no-memory';
   const {onLine = true} = (globalThis.navigator ?? {}) as Partial<Navigator>;
-  if (all.some(({message}) => NO_ANSWER.test(message))) return 'offline';
-  if (!onLine && otherwise === 'wrong-file') return 'offline';
-  return otherwise;
+  return !onLine && otherwise === 'wrong-file' ? 'offline' : otherwise;
+}
+
+/** Whether the backend's device is lost, of which webgpu tells some time after what fails because of it. */
+async function isDeviceLost(): Promise<boolean> {
+  const end = performance.now() + DEVICE_LOSS;
+  while (deviceLoss() === null) {
+    if (tf.getBackend() !== 'webgpu' || performance.now() > end) return false;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return true;
 }

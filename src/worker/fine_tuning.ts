@@ -79,7 +79,8 @@ export class FineTuning {
   }
 
   /**
-   * Sets the learning rate from the next step on: it stays at that, and a checkpoint keeps it.
+   * Sets the learning rate of the next step, from which it goes on by the schedule; a warm-up is over then. A checkpoint keeps it. After
+   * the last step it changes nothing.
    *
    * @throws FineTuningError unless it is a finite number ≥ 0.
    */
@@ -93,11 +94,12 @@ export class FineTuning {
   }
 
   /**
-   * Has the model answer, between two steps while it trains. `of: 'before'` loads the model as it was a second time, and keeps it.
+   * Has the model answer, between two steps while it trains. `of: 'before'` loads the model as it was a second time, and keeps it:
+   * in matrices of 16 bits if its files have these.
    *
    * @param messages A chat, or what its user says; for a model without a chat template a text, which it goes on with.
    * @returns the answer, as far as it came if `signal` ended it.
-   * @throws FineTuningError if there is no room for the answer, or for the model before.
+   * @throws FineTuningError if the messages leave no room for an answer, or the tab has no memory for the model before.
    */
   chat(
     messages: readonly WorkerChatMessage[] | string,

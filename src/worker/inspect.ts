@@ -78,7 +78,7 @@ export async function inspect(
       },
     };
   } catch (error) {
-    throw codedError(error, 'wrong-file');
+    throw await codedError(error, 'wrong-file');
   }
 }
 

@@ -90,3 +90,13 @@ export function trainingBlocks(model: tfl.LayersModel): number[] {
     weights.some(({name}) => registeredVariables[name]?.trainable) ? [i] : [],
   );
 }
+
+/** Calls `body` while adapters, if there are any, are part of the model's weights. */
+export async function merged<T>({lora}: PaperMethod, body: () => Promise<T>): Promise<T> {
+  lora?.merge();
+  try {
+    return await body();
+  } finally {
+    lora?.unmerge();
+  }
+}

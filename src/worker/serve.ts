@@ -7,8 +7,9 @@ import type {Calls, SentEvent, ToPage, ToWorker} from './messages';
 import type {SentOptions} from './options';
 import {holdRun, RunStore} from './run_store';
 import {defaultRunName} from './run_name';
-import {resolveSettings, type Settings} from './settings';
-import {TrainingProgram, type Training} from './training';
+import {resolveSettings} from './settings';
+import type {Training} from './begin';
+import {TrainingProgram} from './training';
 
 /** What is used of the global object of a worker. */
 export interface Port {
@@ -68,7 +69,7 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
       const store = await RunStore.open(owner, run);
       const {settings} = store.file!;
       const given = {...settings, ...options, model: await store.model(), data: await store.data()};
-      return train({owner, settings: resolveAgain(owner, given), store}).run();
+      return train({owner, settings: resolveSettings(owner, given as SentOptions), store}).run();
     },
     inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
     pause: async () => there().pause(),
@@ -89,14 +90,9 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
     void answer()
       .then(
         (result) => port.postMessage({id, result}),
-        (error: unknown) => port.postMessage({id, error: sentError(codedError(error))}),
+        async (error: unknown) => port.postMessage({id, error: sentError(await codedError(error))}),
       )
       .finally(() => aborts.delete(id));
   });
   return emit;
-}
-
-/** The settings of a run that was begun before. */
-function resolveAgain(owner: string, options: object): Settings {
-  return resolveSettings(owner, options as SentOptions);
 }

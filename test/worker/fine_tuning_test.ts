@@ -146,7 +146,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(await listRuns()).to.deep.equal([]);
   });
 
-  it('keeps a learning rate that was set', async () => {
+  it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
     const {training, said} = start({run: 'rate', sampleEvery: 0});
     training.on('step', ({step}) => {
       if (step === 2) training.setLearningRate(1e-5);
@@ -154,19 +154,45 @@ describe(`a training in a worker, on ${backend}`, () => {
     });
     await training.finished;
     training.dispose();
-    const rateIn = (entries: typeof said): unknown[] =>
-      entries.flatMap(({event, data}) => (event === 'step' ? [data.learningRate] : []));
-    const rate = said.find(({event}) => event === 'rate')!.data.step;
-    expect(rateIn(said).slice(rate - 1)).to.deep.equal(Array(5 - rate).fill(1e-5));
     const second = resume('rate');
     await second.training.finished;
-    expect(rateIn(second.said)).to.deep.equal([1e-5, 1e-5]);
+    second.training.setLearningRate(1); // nothing is left to do with it
+    await second.training.save('safetensors');
     second.training.dispose();
+    const all = [...said, ...second.said];
+    const rates = all.flatMap(({event, data}) => (event === 'step' ? [data.learningRate] : []));
+    const changes = all.flatMap(({event, data}) => (event === 'rate' ? [data] : []));
+    expect(changes.map(({learningRate}) => learningRate)).to.deep.equal([1e-5]);
+    const from = changes[0]!.step;
+    expect(from).to.be.within(3, 4);
+    rates.forEach((rate, i) => {
+      const expected = i + 1 < from ? (5e-4 * (6 - i)) / 6 : (1e-5 * (6 - i)) / (7 - from);
+      expect(rate).to.be.closeTo(expected, 1e-12);
+    });
     await deleteRun('rate');
     expect(() => training.setLearningRate(-1)).to.throw(
       'a learning rate must be a number >= 0; got -1',
     );
   });
+
+  if (backend === 'wasm')
+    it('does not load the model as it was where there is no room for it', async () => {
+      const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+      const small = {value: {deviceMemory: 0.008}, configurable: true};
+      Object.defineProperty(globalThis, 'navigator', small);
+      const {training} = start({steps: 1, sampleEvery: 0});
+      try {
+        await training.finished;
+        const error = await rejection(training.chat('The whale', {of: 'before', maxTokens: 3}));
+        expect(error).to.include({code: 'no-memory'});
+        expect(error.message).to.match(/takes 3 MB more, and \d MB are free of the 8 MB/);
+        expect(await training.chat('The whale', {maxTokens: 3})).not.to.equal('');
+      } finally {
+        training.dispose();
+        Reflect.deleteProperty(globalThis, 'navigator');
+        if (before) Object.defineProperty(globalThis, 'navigator', before);
+      }
+    });
 
   it('saves an adapter, and a GGUF file that loads again', async () => {
     const {training} = start({method: 'lora', rank: 4, steps: 2, sampleEvery: 0});

@@ -149,9 +149,10 @@ function toldAsFull(wasm: EmscriptenModule, error: unknown): unknown {
 }
 
 /** @param bytes That were asked for; undefined if the binary did not tell. */
-export function outOfMemory(bytes?: number): Error {
-  return new Error(
+export function outOfMemory(bytes?: number): Error & {code: 'no-memory'} {
+  const error = new Error(
     `The memory of the wasm backend is full: ${bytes === undefined ? 'too few' : `no ${bytes}`} bytes left of the 4 GB that it can have. ` +
       "Take smaller batches or shorter texts, in a training also accumulate, gradientCheckpointing: 'auto' and state: 'reset', or a backend without this limit",
   );
+  return Object.assign(error, {code: 'no-memory' as const});
 }

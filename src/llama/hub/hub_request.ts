@@ -1,5 +1,5 @@
 /** Asks the Hub, and says in words of the user what it refuses. */
-import {get, TIMEOUT, type Answer} from '../../files/http_get';
+import {get, NoAnswerError, TIMEOUT, type Answer} from '../../files/http_get';
 import {hubFilesUrl, hubNameText, type HubName} from '../../files/hub_name';
 import type {RequestOptions} from '../../files/source';
 
@@ -25,7 +25,7 @@ export interface Asked {
 }
 
 /** The Hub cannot be asked at this time: the cache may do. */
-export class HubUnreachableError extends Error {}
+export class HubUnreachableError extends NoAnswerError {}
 
 /**
  * The answer to GET.

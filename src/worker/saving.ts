@@ -1,0 +1,46 @@
+/** The files of a trained model. */
+import type {ModelTarget} from '../files/sink';
+import {saveGguf, saveLlama} from '../llama/index';
+import type {Begun} from './begin';
+import {FineTuningError} from './errors';
+import {merged} from './model';
+import type {SaveForm} from './options';
+import {filesIn, type RunStore} from './run_store';
+
+/** The model as it is, as files: views of the browser's storage, or without a store in memory. */
+export async function saveModel(
+  begun: Begun,
+  form: SaveForm,
+  store: RunStore | null,
+): Promise<Map<string, Blob>> {
+  if (store) {
+    const folder = await store.saved(form);
+    await write(begun, form, folder);
+    return filesIn(folder);
+  }
+  const files = new Map<string, Uint8Array>();
+  await write(begun, form, files);
+  return new Map(
+    [...files].map(([name, bytes]) => [name, new Blob([bytes as Uint8Array<ArrayBuffer>])]),
+  );
+}
+
+async function write(
+  {loaded: {model, dtype, hubName}, method}: Begun,
+  form: SaveForm,
+  target: ModelTarget,
+): Promise<void> {
+  if (form !== 'adapter') {
+    await merged<unknown>(method, () =>
+      form === 'gguf' ? saveGguf(model, target) : saveLlama(model, target, {dtype}),
+    );
+    return;
+  }
+  if (!method.lora)
+    throw new FineTuningError(
+      'bad-option',
+      "save: only a training by the method 'lora' has an adapter; save 'safetensors' or 'gguf'",
+    );
+  const [baseModel, revision] = hubName?.split('@') ?? [];
+  await method.lora.save(target, {...(baseModel && {baseModel}), ...(revision && {revision})});
+}
