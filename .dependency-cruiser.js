@@ -31,12 +31,12 @@ const sources = {
   memory: [
     ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore', 'main'],
   ],
-  entries: ['lora', 'llama', 'main', 'preload'],
   // a program over all of it, for pages
   worker: [
     ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore'],
     ...['checkpoint', 'main', 'memory'],
   ],
+  entries: ['lora', 'llama', 'main', 'preload', 'worker'],
   cli: [
     ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore'],
     ...['checkpoint', 'main', 'memory', 'preload'],

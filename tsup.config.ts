@@ -1,6 +1,6 @@
 import {copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
-import type {Plugin} from 'esbuild';
+import {basename, join} from 'node:path';
+import {build, type Plugin} from 'esbuild';
 import {defineConfig} from 'tsup';
 import * as reportFiles from './src/cli/report/report_files';
 
@@ -18,7 +18,9 @@ const library = {
 /** What a page loads of `tfjs-owlore/worker`: one file, which a page may also import where there is no bundler. */
 const workerEntry = {'worker/index': 'src/worker/index.ts'};
 
-/** What the file for a script tag takes from the global variable `tf`. */
+const scripts = ['src/entries/script.ts', 'src/entries/script_llama.ts'];
+
+/** What the files for script tags take from the global variable `tf`. */
 const tfjsGlobal = `
   const tf = globalThis.tf;
   if (!tf || !tf.layers) throw new Error('tfjs-owlore: tf is not there; load @tensorflow/tfjs by a script tag before this one');
@@ -67,6 +69,75 @@ const wasmFiles: Plugin = {
           `dist/worker/${name}`,
         );
     });
+  },
+};
+
+/**
+ * The two files for script tags hold no code twice: it is split first, then each entry becomes one script with its chunks. The global
+ * variable `owlore` ties them together: the first script also holds out the chunks that both need, by names that have the hash of what
+ * they are.
+ */
+const splitScripts: Plugin = {
+  name: 'split scripts',
+  setup({onStart, onResolve, onLoad}) {
+    const codeOf = new Map<string, string>();
+    const inFirst = new Set(['script.js']);
+    const heldOut = new Set<string>();
+    onStart(async () => {
+      const {outputFiles, metafile} = await build({
+        entryPoints: scripts,
+        bundle: true,
+        splitting: true,
+        format: 'esm',
+        target: 'es2022',
+        platform: 'browser',
+        minifyIdentifiers: true,
+        external: ['@tensorflow/*'],
+        // by which the worker's file is found
+        define: {'import.meta.url': 'owlore._worker'},
+        outdir: '.',
+        metafile: true,
+        write: false,
+        plugins: [licences],
+      });
+      for (const {path, text} of outputFiles) codeOf.set(basename(path), text);
+      const importsOf = (name: string): string[] =>
+        metafile.outputs[name]!.imports.flatMap(({path, external}) => (external ? [] : [path]));
+      for (const name of inFirst) importsOf(name).forEach((other) => inFirst.add(other));
+      for (const name of codeOf.keys()) {
+        if (!inFirst.has(name))
+          importsOf(name).forEach((other) => inFirst.has(other) && heldOut.add(other));
+      }
+    });
+    onLoad({filter: /entries.script\.ts$/}, () => {
+      const names = ['script.js', ...heldOut];
+      const lines = names.map((name, i) => `import * as part${i} from './${name}';\n`);
+      const chunks = names.slice(1).map((name, i) => `'${name}': part${i + 1}`);
+      return {
+        contents: `${lines.join('')}globalThis.owlore = {...part0, _chunks: {${chunks.join()}}};`,
+      };
+    });
+    onLoad({filter: /entries.script_llama\.ts$/}, () => ({
+      contents: `
+        import * as exported from './script_llama.js';
+        // the worker is beside this file; one that was loaded by importScripts has no such tag
+        const {src = location.href} = globalThis.document?.currentScript ?? {};
+        Object.assign(owlore, exported, {_worker: new URL('worker/', src).href});
+      `,
+    }));
+    onResolve({filter: /^\.\/[\w-]+\.js$/}, ({path, importer}) => {
+      const name = basename(path);
+      const isHere = importer.endsWith('script.ts') || inFirst.has(importer) || !inFirst.has(name);
+      return {path: name, namespace: isHere ? 'script' : 'first script'};
+    });
+    onLoad({filter: /^/, namespace: 'script'}, ({path}) => ({contents: codeOf.get(path)!}));
+    onLoad({filter: /^/, namespace: 'first script'}, ({path}) => ({
+      contents: `
+        const chunk = globalThis.owlore?._chunks?.['${path}'];
+        if (!chunk) throw new Error('tfjs-owlore: load tfjs-owlore, of the same version, by a script tag before this one');
+        module.exports = chunk;
+      `,
+    }));
   },
 };
 
@@ -140,16 +211,15 @@ export default defineConfig([
     ],
   },
   {
-    entry: {'tfjs-owlore.min': 'src/entries/script.ts'},
+    entry: {'tfjs-owlore.min': scripts[0]!, 'tfjs-owlore-llama.min': scripts[1]!},
     format: 'iife',
-    globalName: 'owlore',
     target: 'es2022',
     platform: 'browser',
     minify: true,
     noExternal: [/.*/],
     outExtension: () => ({js: '.js'}),
     esbuildPlugins: [
-      licences,
+      splitScripts,
       {
         name: 'tfjs from a script tag',
         setup(build) {

@@ -12,7 +12,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
-import {checkBundleSize, checkSizeWithTfjs} from './package/bundle_size';
+import {checkBundleSize, checkScriptSizes, checkSizeWithTfjs} from './package/bundle_size';
 import {
   checkLanguageModel,
   checkScriptTags,
@@ -95,6 +95,7 @@ try {
     install(app, tarball, 'vite@8', 'webpack@5', ...peers('backend-wasm', 'backend-webgpu'), TFJS),
   );
   await step('size in a bundle', () => checkBundleSize(app));
+  await step('size of the files for script tags', () => checkScriptSizes(app));
   await step('size in a bundle with tfjs', () => checkSizeWithTfjs(app));
   const [page, bundled] = ['docs/browser.md', 'With a bundler'];
   await step('Vite, in chromium', () =>
@@ -104,8 +105,8 @@ try {
   await step('script tags, in chromium', () => checkScriptTags(app, tags));
   await step('Web Workers, in chromium', () => checkWorkers(app));
   const training = readExample(page, 'A language model in a worker', 'ts');
-  await step('a language model, by Vite, webpack and a module', () =>
-    checkLanguageModel(app, training),
+  await step('a language model, by Vite, webpack, a module and script tags', () =>
+    checkLanguageModel(app, training, tags),
   );
 } finally {
   rmSync(temporary, {recursive: true, force: true});

@@ -14,6 +14,9 @@ const LIMIT = 42_000;
  */
 const LIMITS_WITH_TFJS = {esbuild: 46_500, Vite: 45_000, webpack: 69_500};
 
+/** Most bytes, compressed by gzip, of each file for script tags. */
+const LIMITS_OF_SCRIPTS = {'tfjs-owlore.min.js': 152_000, 'tfjs-owlore-llama.min.js': 112_000};
+
 const PAGE = `
 import {OwLoreOptimizer, LayerSamplingCallback, outlierScores} from 'tfjs-owlore';
 console.log(OwLoreOptimizer, LayerSamplingCallback, outlierScores);
@@ -48,6 +51,16 @@ export async function checkBundleSize(app: string): Promise<void> {
         throw new Error(`${title}: ${name} has kernels for tensorflow`);
       }
     }
+  }
+}
+
+/** Throws if a file for script tags is larger than it may be. */
+export function checkScriptSizes(app: string): void {
+  for (const [name, limit] of Object.entries(LIMITS_OF_SCRIPTS)) {
+    const code = readFileSync(join(app, 'node_modules/tfjs-owlore/dist', name), 'utf8');
+    const size = gzipSync(code, {level: 9}).length;
+    console.log(`${name}: ${size} bytes (gzip), limit ${limit}`);
+    if (size > limit) throw new Error(`${name}: ${size} bytes`);
   }
 }
 

@@ -87,6 +87,12 @@ function watched(html: string): string {
 
 /** The page of script tags of docs/browser.md, with the files of the CDN from `app`. */
 export async function checkScriptTags(app: string, example: string): Promise<void> {
+  const {html, files} = fromCdn(app, example);
+  await check('script tags', {html: watched(titled(html)), files}, {backend: 'wasm'});
+}
+
+/** HTML with files of the CDN from `app`, which here is the page's own host. */
+function fromCdn(app: string, example: string): Page {
   const files: Record<string, Buffer | URL> = {};
   const html = example.replaceAll(
     /https:\/\/[^"/]+(\/npm\/((?:@[^/"]+\/)?[^@"]+)@([^/"]+)(\/[^"]+)?)/g,
@@ -102,8 +108,7 @@ export async function checkScriptTags(app: string, example: string): Promise<voi
       return path;
     },
   );
-  const page: Page = {html: watched(`<!doctype html><title>page</title>${html}`), files};
-  await check('script tags', page, {backend: 'wasm'});
+  return {html, files};
 }
 
 /** A Web Worker bundled by esbuild: a module that loads chunks, and a classic script in one file. */
@@ -163,9 +168,14 @@ main();
 
 /**
  * The example of `tfjs-owlore/worker` in docs/browser.md, on the demo's model: as an app of Vite, as one of webpack, both without
- * configuration, and as a module of a CDN, which is another host than the page's.
+ * configuration, as a module of a CDN, which is another host than the page's, and by script tags of such a host, beside a model in the
+ * page itself.
  */
-export async function checkLanguageModel(app: string, example: string): Promise<void> {
+export async function checkLanguageModel(
+  app: string,
+  example: string,
+  tags: string,
+): Promise<void> {
   const model = "'HuggingFaceTB/SmolLM2-135M-Instruct'";
   if (!example.includes(model)) throw new Error(`the example of docs/browser.md has no ${model}`);
   const main = transpile(example.replace(model, LITTLE));
@@ -189,13 +199,27 @@ export async function checkLanguageModel(app: string, example: string): Promise<
   const built = pathToFileURL(join(folder, 'dist/'));
   await train('webpack', {html: titled('<script src="/main.js"></script>'), files: {'/': built}});
 
-  const cdn = 'tfjs-owlore@0.1.0/dist/worker/index.js';
-  const script = main
-    .replace(/from ['"]tfjs-owlore\/worker['"]/, 'from CDN')
-    .replace(/import \{ fineTuneInWorker \} from CDN;/, IMPORT_OF_OTHER_HOST);
+  const imported = /import \{ fineTuneInWorker \} from ['"]tfjs-owlore\/worker['"];/;
+  const by = (from: string): string =>
+    main.replace(imported, `const {fineTuneInWorker} = ${from};`);
+  const packed = pathToFileURL(`${app}/node_modules/tfjs-owlore/`);
+  const module = `await import(${OTHER_HOST} + '/npm/tfjs-owlore@0.1.0/dist/worker/index.js')`;
   await train('a module of another host', {
-    html: titled(`<script type="module">${script}</script>`),
-    files: {[`/npm/${cdn.split('/')[0]!}/`]: pathToFileURL(`${app}/node_modules/tfjs-owlore/`)},
+    html: titled(`<script type="module">${by(module)}</script>`),
+    files: {'/npm/tfjs-owlore@0.1.0/': packed},
+  });
+
+  const page = fromCdn(app, tags.replace(/<script type[^]*/, ''));
+  const written = JSON.stringify(page.html.replaceAll('src="', 'crossorigin src="HOST')).replaceAll(
+    '</',
+    '<\\/',
+  );
+  await train('script tags of another host', {
+    html: titled(
+      `<script>document.write(${written}.replaceAll('HOST', ${OTHER_HOST}))</script>` +
+        `<script type="module">${WITHOUT_WORKER}${by('owlore')}</script>`,
+    ),
+    files: page.files,
   });
 }
 
@@ -211,9 +235,21 @@ addEventListener('error', ({message}) => send('/error', message));
 addEventListener('unhandledrejection', ({reason}) => send('/error', String(reason?.stack ?? reason)));
 </script>`;
 
-/** The server of the page by another name is another host to a browser. */
-const IMPORT_OF_OTHER_HOST =
-  "const {fineTuneInWorker} = await import(location.origin.replace('localhost', '127.0.0.1') + '/npm/tfjs-owlore@0.1.0/dist/worker/index.js');";
+/** The server of the page by another name, which to a browser is another host. */
+const OTHER_HOST = "location.origin.replace('localhost', '127.0.0.1')";
+
+/** The demo's model in the page itself, by script tags: it says some words and learns them. */
+const WITHOUT_WORKER = `
+await tf.setBackend('wasm');
+const model = new URL('/model/', location.href).href;
+const [{model: llama}, tokenizer] = await Promise.all([owlore.loadLlama(model), owlore.loadTokenizer(model)]);
+const {ids} = await owlore.generate(llama, tokenizer.encode('The whale'), {maxNewTokens: 8});
+if (ids.length !== 8) throw new Error('nothing was generated');
+const x = tf.tensor2d([tokenizer.encode('A whale is no fish.')], undefined, 'int32');
+llama.compile({optimizer: new owlore.OwLoreOptimizer({rank: 4}), loss: owlore.sparseCrossEntropy});
+const {history} = await llama.fit(x.slice([0, 0], [1, x.shape[1] - 1]), x.slice([0, 1]).expandDims(2), {epochs: 3, verbose: 0});
+if (!(history.loss[2] < history.loss[0])) throw new Error('it did not learn: ' + history.loss);
+`;
 
 const WEBPACK = `require('webpack')({
   mode: 'development', devtool: false, context: __dirname, entry: './main.js',
