@@ -1,9 +1,10 @@
 /**
- * Tests the page of `demo/web` from outside, in headless chromium: what it shows of a training, whether a run goes on after a break,
- * whether what is downloaded is the model, what it says when something is missing, and that nothing runs or leaves that should not.
+ * Tests the page of `demo/web` from outside, in headless chromium and, the way through it, in Firefox: what it shows of a training,
+ * whether a run goes on after a break, whether what is downloaded is the model, what it says when something is missing, and that nothing
+ * runs or leaves that should not.
  * The tests are those of `web/`, with a browser's profile for each.
  *
- *   npm run test:web                           # needs chromium, at /usr/bin or in CHROMIUM
+ *   npm run test:web                           # needs chromium, at /usr/bin or in CHROMIUM; firefox-esr likewise, or it is left out
  *   npm run test:web -- 'storage'              # those whose titles match
  */
 import {readdirSync} from 'node:fs';
