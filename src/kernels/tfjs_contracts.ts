@@ -30,14 +30,18 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     given.match('segmentIds', [x[0]!], 'int32');
     given.integer('numSegments', 0);
   },
+  [tf.Concat]: (given) => {
+    const first = given.shape('0', ...NUMERIC, 'string');
+    const axis = axisOf(given, '0', first);
+    const others = first.map((size, i) => (i === axis ? null : size));
+    const dtypes = given.isOf('string', '0') ? (['string'] as const) : NUMERIC;
+    for (let i = 1; given.has(String(i)); i++) given.match(String(i), others, ...dtypes);
+  },
   [tf.GatherV2]: (given) => {
     const x = given.shape('x', ...NUMERIC);
     const indices = given.shape('indices', 'int32');
-    const {axis, batchDims} = {axis: given.attr('axis'), batchDims: given.attr('batchDims')};
-    const isAxis = Number.isInteger(axis) && -x.length <= Number(axis) && Number(axis) < x.length;
-    if (!isAxis)
-      given.fail(`attribute 'axis' must be one of ${given.text('x')}; got ${display(axis)}`);
-    const max = Math.min(indices.length, (Number(axis) + x.length) % x.length);
+    const batchDims = given.attr('batchDims');
+    const max = Math.min(indices.length, axisOf(given, 'x', x));
     const batch = Number(batchDims) < 0 ? Number(batchDims) + indices.length : Number(batchDims);
     if (!Number.isInteger(batchDims) || batch < 0 || batch > max) {
       given.fail(`attribute 'batchDims' must be an integer <= ${max}; got ${display(batchDims)}`);
@@ -131,6 +135,14 @@ function slice(given: KernelArguments): void {
   given.fail(
     `attributes begin ${display(given.attr('begin'))} and size ${display(given.attr('size'))} must be within input 'x', ${given.text('x')}`,
   );
+}
+
+/** The attribute `axis`, counted from the front, which must be an axis of an input. */
+function axisOf(given: KernelArguments, name: string, shape: readonly number[]): number {
+  const [axis, rank] = [given.attr('axis'), shape.length];
+  if (!Number.isInteger(axis) || Number(axis) < -rank || Number(axis) >= rank)
+    given.fail(`attribute 'axis' must be one of ${given.text(name)}; got ${display(axis)}`);
+  return (Number(axis) + rank) % rank;
 }
 
 function matrixOf(shape: readonly number[], isTransposed: boolean): [number, number] {

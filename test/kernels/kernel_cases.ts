@@ -218,6 +218,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {x: f(6, 3), segmentIds: ids(4, 6)},
       attrs: {numSegments: 4},
     },
+    [tf.Concat]: {inputs: {0: f(3, 4), 1: f(3, 2)}, attrs: {axis: 1}},
     [tf.GatherV2]: {
       inputs: {x: f(4, 20), indices: ids(4, 3)},
       attrs: {axis: 0, batchDims: 0},

@@ -263,6 +263,7 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
   },
   [tf.GatherV2]: (sizes) =>
     tf.gather(random(sizes.vocabulary, sizes.hidden), counting(rows(sizes), sizes.vocabulary)),
+  [tf.Concat]: ({hidden}) => tf.concat([random(hidden, hidden), random(hidden, 1)], 1),
   [tf.Slice]: ({hidden}) => tf.slice(random(hidden, hidden), [1, 1], [hidden - 1, hidden - 2]),
   [tf.Add]: ({hidden}) => tf.add(random(hidden, hidden), random(hidden, hidden)),
   [tf.Identity]: ({hidden}) => tf.clone(random(hidden, hidden)),

@@ -96,6 +96,14 @@ const calls: Readonly<Record<string, Call[]>> = {
     run: (x, segmentIds) =>
       tf.cast(tf.unsortedSegmentSum(x, segmentIds as tf.Tensor1D, 4), 'float32'),
   })),
+  [tf.Concat]: shapes.slice(1).flatMap((shape) =>
+    shape.flatMap((_, axis) =>
+      [0, 1, 3].map((size) => ({
+        inputs: [f(...shape), f(...shape.map((other, d) => (d === axis ? size : other)))],
+        run: (...parts: tf.Tensor[]) => tf.concat(parts, axis),
+      })),
+    ),
+  ),
   [tf.GatherV2]: [...shapes.slice(1, -1), [3, 20]].flatMap((shape) =>
     [[], [0], [2, 3]].flatMap((idShape) =>
       shape.map((size, axis) => ({

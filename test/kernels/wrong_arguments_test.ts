@@ -36,6 +36,7 @@ const free: Readonly<Record<string, Record<string, ReadonlyArray<number | tf.Dat
   [tf._FusedMatMul]: {a: [0, 1], b: [0]},
   [own.OwLoreAddRows]: {x: [0]},
   [tf.UnsortedSegmentSum]: {x: [1, 'int32', 'bool']},
+  [tf.Concat]: {0: [1, 'int32', 'bool'], 1: [1, 'int32', 'bool']},
   [tf.GatherV2]: {x: [0, 1, 'int32', 'bool'], indices: [0]},
   [tf.Slice]: {x: [0, 1, 'int32', 'bool', 'string']},
   [tf.Identity]: {x: [0, 1, 'int32', 'bool', 'string']},

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {allocate, type WasmKernel} from './kernel';
+import {addressOf, allocate, type WasmKernel} from './kernel';
+import {simdModule, type SimdModule} from './simd_module';
 
 type GatherKernel = WasmKernel<'x' | 'indices', tf.GatherV2Attrs>;
 
@@ -30,23 +31,47 @@ export function createGather(stock: GatherKernel): GatherKernel {
       );
     }
     const out = allocate(backend, outputShape, x.dtype);
-    // The arrays are made after the allocation: growing the heap detaches older ones.
-    const source = backend.typedArrayFromHeap(x);
-    const target = backend.typedArrayFromHeap(out);
-    const ids = backend.typedArrayFromHeap(indices);
-    const idsPerBatch = ids.length / batchSize;
-    let to = 0;
-    for (let batch = 0; batch < batchSize; batch++) {
-      const batchIds = ids.subarray(batch * idsPerBatch, (batch + 1) * idsPerBatch);
-      for (let outer = 0; outer < outerSize; outer++) {
-        const from = (batch * outerSize + outer) * dimSize * sliceSize;
-        for (const id of batchIds) {
-          const start = from + id * sliceSize;
-          target.set(source.subarray(start, start + sliceSize), to);
-          to += sliceSize;
-        }
-      }
+    const rows = tf.util.sizeFromShape(indices.shape) / batchSize;
+    const module = x.dtype === 'bool' ? undefined : simdModule(backend);
+    const copy = module ? byModule(module, args, out) : byArrays(args, out);
+    for (let i = 0; i < batchSize * outerSize; i++) {
+      const firstId = Math.floor(i / outerSize) * rows;
+      copy(i * dimSize * sliceSize, firstId, rows, sliceSize, i * rows * sliceSize);
     }
     return out;
+  };
+}
+
+/** Copies to `to` on, one behind the other, those of the slices of `size` numbers from `from` on that `rows` indices from `firstId` on say. */
+type CopySlices = (from: number, firstId: number, rows: number, size: number, to: number) => void;
+
+function byModule(
+  module: SimdModule,
+  {inputs: {x, indices}, backend}: Parameters<GatherKernel>[0],
+  out: tf.TensorInfo,
+): CopySlices {
+  const [source, ids, target] = [x, indices, out].map((info) => addressOf(backend, info));
+  return (from, firstId, rows, size, to) =>
+    module.gatherRows({
+      x: source! + 4 * from,
+      ids: ids! + 4 * firstId,
+      rows,
+      size,
+      y: target! + 4 * to,
+    });
+}
+
+function byArrays(
+  {inputs: {x, indices}, backend}: Parameters<GatherKernel>[0],
+  out: tf.TensorInfo,
+): CopySlices {
+  // The arrays are made after the allocation: growing the heap detaches older ones.
+  const [source, ids, target] = [x, indices, out].map((info) => backend.typedArrayFromHeap(info));
+  return (from, firstId, rows, size, to) => {
+    for (const id of ids!.subarray(firstId, firstId + rows)) {
+      const start = from + id * size;
+      target!.set(source!.subarray(start, start + size), to);
+      to += size;
+    }
   };
 }

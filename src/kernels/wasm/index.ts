@@ -18,6 +18,7 @@ import {accumulate} from './accumulate';
 import {createAdd} from './add';
 import {addRows} from './add_rows';
 import {createBatchMatMul} from './batch_mat_mul';
+import {createConcat} from './concat';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
   depthwiseConv2dNativeBackpropFilter,
@@ -65,6 +66,7 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
       ),
   ],
   [tf.Add, createAdd],
+  [tf.Concat, createConcat],
   [tf.GatherV2, createGather],
   [tf.Slice, createSlice],
   [tf.Identity, createIdentity],

@@ -16,6 +16,7 @@ const NAMES = [
   tf._FusedMatMul,
   tf.UnsortedSegmentSum,
   tf.Add,
+  tf.Concat,
   tf.GatherV2,
   tf.Slice,
   tf.Identity,

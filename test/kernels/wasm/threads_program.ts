@@ -25,6 +25,9 @@ import {
   sparseCrossEntropy,
   type LlamaConfig,
 } from '../../../src/llama';
+import {toBfloat16} from '../../../src/files/half_precision';
+import {OwLorePackedMatMul} from '../../../src/kernels/llama/kernel_names';
+import {runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels} from '../../../src/kernels/wasm';
 import {poolOf} from '../../../src/kernels/wasm/parallel';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';
@@ -138,6 +141,21 @@ const tasks: Record<string, () => Promise<unknown>> = {
       const y = tf.matMul(a, b, transposeA, transposeB);
       await add(y);
       tf.dispose([a, b, y]);
+    }
+    // of a row and of eight, with more columns than have room among the sums of sections
+    for (const rows of [1, 8]) {
+      const [inner, columns] = [300, rows === 1 ? 900 : 5000];
+      const a = tf.randomNormal([rows, inner], 0, 1, 'float32', rows);
+      const b = tf.randomNormal([inner, columns], 0, 1, 'float32', rows + 1);
+      const packed = tf.tensor1d(
+        new Int32Array(toBfloat16(b.dataSync() as Float32Array).buffer),
+        'int32',
+      );
+      const shape = [inner, columns];
+      const [y] = runKernel(OwLorePackedMatMul, {x: a, packed}, {shape, transposed: false})!;
+      const whole = tf.matMul(a, b);
+      for (const x of [y!, whole]) await add(x);
+      tf.dispose([a, b, packed, y!, whole]);
     }
   },
   /** What is copied, set and converted, also by kernels of tfjs: aligned and not, a few numbers and many. */

@@ -6,7 +6,7 @@
  * is enough for all cases.
  */
 import {PACK_SLACK, packLeft, packRight} from './pack';
-import {multiplyRows} from './row';
+import {multiplyRows, placeRowScratch, ROW_SCRATCH, sumSections} from './row';
 import {multiplyRowsTransposed} from './row_transposed';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {offset} from './vector';
@@ -28,13 +28,18 @@ const PACKED_LEFT_BYTES: usize = PACK_SLACK + BLOCK_ROWS * BLOCK_INNER * 4;
 const PACKED_RIGHT_BYTES: usize = BLOCK_COLUMNS * BLOCK_INNER * 4;
 
 /** Bytes of memory that `multiply` needs to work in. */
-export const MULTIPLY_SCRATCH: usize = TILE_BYTES + PACKED_LEFT_BYTES + PACKED_RIGHT_BYTES;
+export const MULTIPLY_SCRATCH: usize =
+  TILE_BYTES + PACKED_LEFT_BYTES + PACKED_RIGHT_BYTES + ROW_SCRATCH;
 
 let scratch: usize = 0;
 
 /** Gives `multiply` the memory to work in. */
 export function placeScratch(at: usize): void {
   scratch = at;
+  const packed = at + TILE_BYTES;
+  const packedBytes = PACKED_LEFT_BYTES + PACKED_RIGHT_BYTES;
+  // products of few rows pack nothing
+  placeRowScratch(packed + packedBytes, packed, packedBytes);
 }
 
 /**
@@ -135,6 +140,29 @@ export function multiplyBfloat16(
   if (transposeB)
     multiplyRowsTransposed<u16>(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
   else multiplyRows<u16>(rows, columns, inner, a, aRow, 4, b, bStep, c, cStep, add);
+}
+
+/**
+ * Of `a · b` as in `multiply`, of few rows, and `b` not transposed, or as in `multiplyBfloat16`: the sums of `count` of its sections, from
+ * the section `first` on, to their places in `sums` `[SECTIONS, rows, columns]`.
+ */
+export function multiplySections(
+  first: i32,
+  count: i32,
+  rows: i32,
+  columns: i32,
+  inner: i32,
+  a: usize,
+  aRow: usize,
+  aNext: usize,
+  b: usize,
+  bStep: usize,
+  isBfloat16: bool,
+  sums: usize,
+): void {
+  if (isBfloat16)
+    sumSections<u16>(first, count, rows, columns, inner, a, aRow, aNext, b, bStep, sums);
+  else sumSections<f32>(first, count, rows, columns, inner, a, aRow, aNext, b, bStep, sums);
 }
 
 /** Where the element `[row, column]` of a matrix is, after the transposition. */

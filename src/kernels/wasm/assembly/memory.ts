@@ -15,13 +15,27 @@ export function copyRows(
   toStep: usize,
 ): void {
   for (let row = 0; row < rows; row++) {
-    if (size > 64) memory.copy(to, from, offset(size));
-    else
-      for (let i = 0; i < size; i += 4)
-        storeUpTo(to + offset(i), loadUpTo(from + offset(i), size - i), size - i);
+    copyRow(from, size, to);
     from += fromStep;
     to += toStep;
   }
+}
+
+/** Copies those rows of `x`, of `size` numbers of 32 bits each, whose numbers are the `rows` int32 `ids`, one behind the other. */
+export function gatherRows(x: usize, ids: usize, rows: i32, size: i32, y: usize): void {
+  for (let row = 0; row < rows; row++) {
+    copyRow(x + offset(size) * load<u32>(ids + offset(row)), size, y);
+    y += offset(size);
+  }
+}
+
+function copyRow(from: usize, size: i32, to: usize): void {
+  if (size > 64) {
+    memory.copy(to, from, offset(size));
+    return;
+  }
+  for (let i = 0; i < size; i += 4)
+    storeUpTo(to + offset(i), loadUpTo(from + offset(i), size - i), size - i);
 }
 
 /** Sets `size` numbers of 32 bits, given by their bits. */

@@ -10,7 +10,7 @@ import {bytesOf, firstFour, lastFour, widenUpTo} from './bfloat16';
 import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
 /** From how many places a matrix is read. */
-const PLACES: i32 = 16;
+const PLACES: i32 = 8;
 
 /** Rows that are worked on at a time. */
 const ROWS: i32 = 8;
@@ -21,14 +21,39 @@ const ROWS_OF_TILE: i32 = 4;
 /** Columns that are worked on at a time for rows in tiles of several heights: their parts of rows of `b` stay in the L1 cache. */
 const CHUNK_COLUMNS: i32 = 512;
 
+/** Parts of a long inner dimension that are summed up on their own: threads read whole rows of a matrix, not parts of each row. */
+export const SECTIONS: i32 = 8;
+
+/** The inner dimension is long from here on. */
+const LONG: i32 = 256;
+
 /** Bytes of memory that {@link multiplyRows} needs to work in. */
 export const ROW_SCRATCH: usize = ROWS * PLACES * 4;
 
 let scratch: usize = 0;
+let sums: usize = 0;
+let sumsBytes: usize = 0;
 
-/** Gives {@link multiplyRows} the memory to work in. */
-export function placeRowScratch(at: usize): void {
+/** Gives {@link multiplyRows} the memory to work in, and `bytes` for the sums of sections. */
+export function placeRowScratch(at: usize, sumsAt: usize, bytes: usize): void {
   scratch = at;
+  sums = sumsAt;
+  sumsBytes = bytes;
+}
+
+/** Whether products are summed up in sections. */
+function isInSections(inner: i32): bool {
+  return inner >= LONG;
+}
+
+/** How many columns of so many rows have room among the sums. */
+function sectionColumns(rows: i32): i32 {
+  return (<i32>(sumsBytes / offset(SECTIONS * rows))) & ~15;
+}
+
+/** The memory of this instance for the sums of sections of a product; 0 if it has none or there is not the room. */
+export function sectionSums(rows: i32, columns: i32, inner: i32): usize {
+  return isInSections(inner) && columns <= sectionColumns(rows) ? sums : 0;
 }
 
 /**
@@ -50,12 +75,75 @@ export function multiplyRows<T>(
 ): void {
   for (; rows > 0; rows -= ROWS) {
     const some = min(rows, ROWS);
-    for (let row = 0; !add && row < some; row++) {
-      memory.fill(c + <usize>row * cStep, 0, offset(columns));
+    if (isInSections(inner)) {
+      const width = sectionColumns(some);
+      for (let j = 0; j < columns; j += width) {
+        const count = min(columns - j, width);
+        const bHere = b + bytesOf<T>(j);
+        sumSections<T>(0, SECTIONS, some, count, inner, a, aRow, aStep, bHere, bStep, sums);
+        addSections(some, count, sums, c + offset(j), cStep, add);
+      }
+    } else {
+      for (let row = 0; !add && row < some; row++) {
+        memory.fill(c + <usize>row * cStep, 0, offset(columns));
+      }
+      addProduct<T>(some, columns, inner, a, aRow, aStep, b, bStep, c, cStep);
     }
-    addProduct<T>(some, columns, inner, a, aRow, aStep, b, bStep, c, cStep);
     a += <usize>ROWS * aRow;
     c += <usize>ROWS * cStep;
+  }
+}
+
+/** The products `[rows, columns]` of `count` sections, from the section `first` on, to their places among `sums`. */
+export function sumSections<T>(
+  first: i32,
+  count: i32,
+  rows: i32,
+  columns: i32,
+  inner: i32,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  sums: usize,
+): void {
+  const cStep = offset(columns);
+  for (let section = first; section < first + count; section++) {
+    const from = (section * inner) / SECTIONS;
+    const length = ((section + 1) * inner) / SECTIONS - from;
+    const c = sums + offset(section * rows * columns);
+    memory.fill(c, 0, offset(rows * columns));
+    const aHere = a + <usize>from * aStep;
+    const bHere = b + <usize>from * bStep;
+    addProduct<T>(rows, columns, length, aHere, aRow, aStep, bHere, bStep, c, cStep);
+  }
+}
+
+/** `c =`, or `c +=`, the sum of all `sums` `[SECTIONS, rows, columns]`. */
+export function addSections(
+  rows: i32,
+  columns: i32,
+  sums: usize,
+  c: usize,
+  cStep: usize,
+  add: bool,
+): void {
+  const far = offset(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let j = 0; j < columns; j += 4) {
+      const left = columns - j;
+      const to = c + offset(j);
+      let from = sums + offset(j);
+      let sum = add ? loadUpTo(to, left) : f32x4.splat(0);
+      for (let section = 0; section < SECTIONS; section++) {
+        sum = f32x4.add(sum, loadUpTo(from, left));
+        from += far;
+      }
+      storeUpTo(to, sum, left);
+    }
+    sums += offset(columns);
+    c += cStep;
   }
 }
 
@@ -162,49 +250,77 @@ function addToOne<T>(
   cStep: usize,
 ): void {
   const end = factors + size;
-  let j = 0;
-  for (; j + 32 <= columns; j += 32) {
-    const to = c + offset(j);
-    let s0 = v128.load(to);
-    let s1 = v128.load(to, 16);
-    let s2 = v128.load(to, 32);
-    let s3 = v128.load(to, 48);
-    let s4 = v128.load(to, 64);
-    let s5 = v128.load(to, 80);
-    let s6 = v128.load(to, 96);
-    let s7 = v128.load(to, 112);
-    let from = b + bytesOf<T>(j);
-    let factor = factors;
-    do {
-      const x = v128.load32_splat(factor);
-      const bytes0 = v128.load(from);
-      s0 = multiplyAdd(x, firstFour<T>(bytes0), s0);
-      s1 = multiplyAdd(x, lastFour<T>(bytes0, from), s1);
-      const from2 = from + bytesOf<T>(8);
-      const bytes2 = v128.load(from2);
-      s2 = multiplyAdd(x, firstFour<T>(bytes2), s2);
-      s3 = multiplyAdd(x, lastFour<T>(bytes2, from2), s3);
-      const from4 = from + bytesOf<T>(16);
-      const bytes4 = v128.load(from4);
-      s4 = multiplyAdd(x, firstFour<T>(bytes4), s4);
-      s5 = multiplyAdd(x, lastFour<T>(bytes4, from4), s5);
-      const from6 = from + bytesOf<T>(24);
-      const bytes6 = v128.load(from6);
-      s6 = multiplyAdd(x, firstFour<T>(bytes6), s6);
-      s7 = multiplyAdd(x, lastFour<T>(bytes6, from6), s7);
-      from += bFar;
-      factor += 4;
-    } while (factor != end);
-    v128.store(to, s0);
-    v128.store(to, s1, 16);
-    v128.store(to, s2, 32);
-    v128.store(to, s3, 48);
-    v128.store(to, s4, 64);
-    v128.store(to, s5, 80);
-    v128.store(to, s6, 96);
-    v128.store(to, s7, 112);
+  for (; factors + 32 <= end; factors += 32) {
+    const j = addEightPlaces<T>(columns, factors, b, bFar, c);
+    addRest<T>(
+      1,
+      columns - j,
+      factors,
+      factors + 32,
+      b + bytesOf<T>(j),
+      bFar,
+      c + offset(j),
+      cStep,
+    );
+    b += 8 * bFar;
   }
-  addRest<T>(1, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
+  if (factors < end) addRest<T>(1, columns, factors, end, b, bFar, c, cStep);
+}
+
+/**
+ * Eight places for one row. Each has an instruction of its own: processors tell by the instruction from where it goes on, and fetch
+ * ahead. Returns how many columns are done.
+ */
+function addEightPlaces<T>(columns: i32, factors: usize, b: usize, bFar: usize, c: usize): i32 {
+  const x0 = v128.load32_splat(factors);
+  const x1 = v128.load32_splat(factors, 4);
+  const x2 = v128.load32_splat(factors, 8);
+  const x3 = v128.load32_splat(factors, 12);
+  const x4 = v128.load32_splat(factors, 16);
+  const x5 = v128.load32_splat(factors, 20);
+  const x6 = v128.load32_splat(factors, 24);
+  const x7 = v128.load32_splat(factors, 28);
+  const b1 = b + bFar;
+  const b2 = b1 + bFar;
+  const b3 = b2 + bFar;
+  const b4 = b3 + bFar;
+  const b5 = b4 + bFar;
+  const b6 = b5 + bFar;
+  const b7 = b6 + bFar;
+  let j = 0;
+  for (; j + 8 <= columns; j += 8) {
+    const to = c + offset(j);
+    const at = bytesOf<T>(j);
+    let s = v128.load(to);
+    let t = v128.load(to, 16);
+    let bytes = v128.load(b + at);
+    s = multiplyAdd(x0, firstFour<T>(bytes), s);
+    t = multiplyAdd(x0, lastFour<T>(bytes, b + at), t);
+    bytes = v128.load(b1 + at);
+    s = multiplyAdd(x1, firstFour<T>(bytes), s);
+    t = multiplyAdd(x1, lastFour<T>(bytes, b1 + at), t);
+    bytes = v128.load(b2 + at);
+    s = multiplyAdd(x2, firstFour<T>(bytes), s);
+    t = multiplyAdd(x2, lastFour<T>(bytes, b2 + at), t);
+    bytes = v128.load(b3 + at);
+    s = multiplyAdd(x3, firstFour<T>(bytes), s);
+    t = multiplyAdd(x3, lastFour<T>(bytes, b3 + at), t);
+    bytes = v128.load(b4 + at);
+    s = multiplyAdd(x4, firstFour<T>(bytes), s);
+    t = multiplyAdd(x4, lastFour<T>(bytes, b4 + at), t);
+    bytes = v128.load(b5 + at);
+    s = multiplyAdd(x5, firstFour<T>(bytes), s);
+    t = multiplyAdd(x5, lastFour<T>(bytes, b5 + at), t);
+    bytes = v128.load(b6 + at);
+    s = multiplyAdd(x6, firstFour<T>(bytes), s);
+    t = multiplyAdd(x6, lastFour<T>(bytes, b6 + at), t);
+    bytes = v128.load(b7 + at);
+    s = multiplyAdd(x7, firstFour<T>(bytes), s);
+    t = multiplyAdd(x7, lastFour<T>(bytes, b7 + at), t);
+    v128.store(to, s);
+    v128.store(to, t, 16);
+  }
+  return j;
 }
 
 function addToTwo<T>(
