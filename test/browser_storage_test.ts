@@ -168,7 +168,7 @@ describe('the browser’s storage', () => {
 
   it('says what a folder lacks', async () => {
     expect((await rejection(loadLlama(folder))).message).to.equal(
-      'loadLlama: test has no config.json',
+      'loadLlama: there is no config.json in test',
     );
   });
 });

@@ -55,7 +55,12 @@ export function missing({model, data}: Choice): string | null {
 export function modelTitle({model}: Choice): string {
   if (model.kind === 'built-in') return 'the built-in model';
   if (model.kind === 'hub') return model.name || 'a model of the Hub';
-  return Object.keys(model.files)[0]?.split('/')[0] ?? 'your model';
+  return filesTitle(Object.keys(model.files));
+}
+
+/** A model's files in words, by their names. */
+export function filesTitle(names: readonly string[]): string {
+  return names.length === 1 ? names[0]! : 'your model';
 }
 
 export function dataTitle({data}: Choice): string {

@@ -12,6 +12,8 @@ const ways: Record<string, string> = {
     'Delete earlier runs below, or make room on the disk. The last checkpoint is still there.',
   offline:
     'Check the connection and begin again: files that have arrived are kept. The built-in model works without a network.',
+  refused:
+    'Check the name under “Model”, and give a token there for a model that is private or behind conditions.',
   'bad-option': 'Change that setting and begin again.',
   'in-use': 'Another tab has this run open. Go on there, or close that tab first.',
   worker:
@@ -24,8 +26,10 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : 'failed';
 }
 
+/** What it says, without the name of the library's function that says it. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/^[a-z]+[A-Z]\w*: /, '');
 }
 
 /** The way out; empty where nothing is known but the message. */

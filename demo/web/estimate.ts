@@ -150,7 +150,7 @@ function showPreview({data}: Inspection): void {
   setText(
     byId('problems'),
     [
-      `${countText(data.examples)} examples${tokens}.`,
+      `${countText(data.examples)} ${data.examples === 1 ? 'example' : 'examples'}${tokens}.`,
       ...data.problems.slice(0, MOST_PROBLEMS),
       ...(more > 0 ? [`and ${more} more`] : []),
     ].join('\n'),

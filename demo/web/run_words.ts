@@ -1,5 +1,5 @@
 /** What a run of the browser's storage is of, in words. */
-import {builtInModel, texts} from './choice';
+import {builtInModel, filesTitle, texts} from './choice';
 import type {RunSummary} from './library';
 
 /** Whether its model is the built-in one, which goes on with texts. */
@@ -8,7 +8,7 @@ export function isOfBuiltIn({model}: RunSummary): boolean {
 }
 
 export function modelOf(run: RunSummary): string {
-  return isOfBuiltIn(run) ? 'the built-in model' : run.model;
+  return isOfBuiltIn(run) ? 'the built-in model' : filesTitle(run.model.split(', '));
 }
 
 export function dataOf({data}: RunSummary): string {

@@ -51,6 +51,7 @@ function launch(gpu: boolean): Promise<Browser> {
     args: [
       '--no-sandbox',
       `--proxy-server=${new URL(hosts().elsewhere.url).host}`,
+      '--ignore-certificate-errors', // of hosts for which `elsewhere` stands
       ...(gpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-unsafe-swiftshader'] : []), // prettier-ignore
     ],
   });
@@ -69,6 +70,7 @@ export const mochaHooks = {
   },
   async afterEach(): Promise<void> {
     await Promise.all(contexts.splice(0).map((context) => context.close()));
+    shared!.elsewhere.standsFor.clear();
   },
   async afterAll(): Promise<void> {
     await Promise.all([...browsers.values()].map(async (browser) => (await browser).close()));

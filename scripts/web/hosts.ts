@@ -3,8 +3,9 @@ import {execFile, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
 import {createServer, type Server} from 'node:http';
-import type {AddressInfo} from 'node:net';
+import {connect, type AddressInfo} from 'node:net';
 import {extname} from 'node:path';
+import {TLSSocket} from 'node:tls';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 
@@ -37,7 +38,16 @@ export async function startPreview(): Promise<Host> {
   const vite = fileURLToPath(new URL('../../node_modules/vite/bin/vite.js', import.meta.url));
   const program = spawn(
     process.execPath,
-    [vite, 'preview', '--host', '127.0.0.1', '--port', String(port), '--strictPort'],
+    [
+      vite,
+      'preview',
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--strictPort',
+      '--bypass-lock',
+    ],
     {cwd: fileURLToPath(demo), stdio: ['ignore', 'ignore', 'inherit']},
   );
   const ended = once(program, 'exit');
@@ -77,11 +87,15 @@ export async function startPlainHost(): Promise<Host> {
 export interface Elsewhere extends Host {
   /** What it was asked for, by the page or as its proxy for every host but this machine. */
   asked: string[];
+  /** Hosts in whose name a server of this machine answers, each with its port; it answers nothing in the name of others. */
+  standsFor: Map<string, number>;
 }
 
-/** A host that answers everybody, and says what it was asked for. It answers nothing in the name of others. */
+/** A host that answers everybody, and says what it was asked for. */
 export async function startElsewhere(): Promise<Elsewhere> {
   const asked: string[] = [];
+  const standsFor = new Map<string, number>();
+  const certificate = await newCertificate();
   // chromium's own affairs, of which the page's policy would let it ask none
   const isOfBrowser = (url: string): boolean =>
     /^(https?:\/\/)?[\w.-]+\.google(apis)?\.com[:/]/.test(url);
@@ -96,9 +110,30 @@ export async function startElsewhere(): Promise<Elsewhere> {
   });
   server.on('connect', (request, socket) => {
     if (!isOfBrowser(request.url!)) asked.push(`https://${request.url!}`);
-    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    const port = standsFor.get(request.url!.replace(/:443$/, ''));
+    if (port === undefined) {
+      socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+      return;
+    }
+    socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+    const ends = [
+      new TLSSocket(socket, {isServer: true, ...certificate}),
+      connect(port, '127.0.0.1'),
+    ];
+    ends.forEach((end, i) => {
+      const other = ends[1 - i]!;
+      end.pipe(other);
+      end.on('error', () => other.destroy()).on('close', () => other.destroy());
+    });
   });
-  return {url: await listen(server), asked, close: () => close(server)};
+  return {url: await listen(server), asked, standsFor, close: () => close(server)};
+}
+
+/** A certificate that browsers take which are told to take any. */
+async function newCertificate(): Promise<{key: string; cert: string}> {
+  const how = 'req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 2 -keyout - -out -';
+  const {stdout} = await promisify(execFile)('openssl', how.split(' '));
+  return {key: stdout, cert: stdout};
 }
 
 async function listen(server: Server): Promise<string> {

@@ -51,8 +51,7 @@ export async function expectSameInNode(
   {original, zip, gguf, losses, answers}: Downloaded,
   folder: string,
 ): Promise<void> {
-  await promisify(execFile)('python3', ['-m', 'zipfile', '-e', zip, folder]);
-  const saved = join(folder, 'owlore-model');
+  const saved = await unpack(zip, folder);
   expect(readdirSync(saved)).to.include.members(['config.json', 'model.safetensors', 'tokenizer.json']); // prettier-ignore
   const [before, after, ofGguf] = await Promise.all(
     [original, saved, gguf].map((path) => loadLlama(path)),
@@ -69,10 +68,20 @@ export async function expectSameInNode(
   for (const {model} of [before!, after!, ofGguf!]) model.dispose();
 }
 
-/** The loss on the examples that the page holds out, here. */
-async function heldOutLoss({model, config}: LoadedLlama, folder: string): Promise<number> {
+/** Unpacks a model that was downloaded, and returns its folder. */
+export async function unpack(zip: string, folder: string): Promise<string> {
+  await promisify(execFile)('python3', ['-m', 'zipfile', '-e', zip, folder]);
+  return join(folder, 'owlore-model');
+}
+
+/** The loss on the examples that the page holds out by some settings, here. */
+export async function heldOutLoss(
+  {model, config}: LoadedLlama,
+  folder: string,
+  settings = quick,
+): Promise<number> {
   const tokenizer = await loadTokenizer(folder);
-  const {maxLength, batchSize, validationSplit} = quick as Record<string, number>;
+  const {maxLength, batchSize, validationSplit} = settings as Record<string, number>;
   const batches = textDataset(new File([readFileSync(novel)], 'moby-dick.txt'), tokenizer, {
     ...{config, maxLength: maxLength!, batchSize: batchSize!, shuffle: false},
     select: (i) => isHeldOut({validationSplit: validationSplit!}, i),

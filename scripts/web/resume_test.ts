@@ -90,4 +90,49 @@ describe('a run in the browser’s storage', () => {
     await items.waitFor({state: 'detached'});
     expect(tab.errors).to.eql([]);
   });
+
+  it('is not lost when the storage is full', async () => {
+    const {context, tab} = await begin();
+    const setQuota = await quotaOf(context, tab);
+    await setQuota(1000);
+    const notice = tab.page.locator('#notice:visible');
+    await notice.waitFor();
+    expect(await notice.innerText()).to.match(/Delete earlier runs below, or make room/);
+    await tab.isIn('paused');
+    await setQuota();
+    await tab.click('resume');
+    await tab.isIn('ended');
+    expect(tab.losses()).to.eql(whole);
+  });
+
+  it('does not begin in a storage without room, and says why', async () => {
+    const context = await newContext();
+    const tab = await Tab.open(context, hosts().preview.url, settings);
+    const setQuota = await quotaOf(context, tab);
+    await setQuota(1000);
+    await tab.click('start');
+    const notice = tab.page.locator('#notice:visible');
+    await notice.waitFor();
+    await tab.isIn('idle');
+    expect(await notice.innerText()).to.match(/Delete earlier runs below, or make room/);
+    expect(tab.errors).to.eql([]);
+    await setQuota();
+    await tab.click('start');
+    await tab.reaches(1);
+  });
 });
+
+/** Sets how many bytes the page's storage may take; as many as ever, if none are given. */
+async function quotaOf(
+  context: BrowserContext,
+  {page}: Tab,
+): Promise<(quotaSize?: number) => Promise<void>> {
+  const devtools = await context.newCDPSession(page);
+  const {origin} = new URL(page.url());
+  return async (quotaSize) => {
+    await devtools.send('Storage.overrideQuotaForOrigin', {
+      origin,
+      ...(quotaSize !== undefined && {quotaSize}),
+    });
+  };
+}

@@ -1,6 +1,7 @@
 /** What kind of error it is that a worker has run into. */
 import * as tf from '@tensorflow/tfjs-core';
 import {deviceLoss} from '../kernels/device_loss';
+import {GIVE_TOKEN} from '../llama/hub/hub_request';
 import {errorCodes, FineTuningError, type FineTuningErrorCode} from './errors';
 
 /** What messages of browsers and of tfjs have where memory is short; errors of this library have a code. */
@@ -21,7 +22,8 @@ export async function codedError(
 ): Promise<FineTuningError> {
   if (cause instanceof FineTuningError) return cause;
   const error = cause instanceof Error ? cause : new Error(String(cause));
-  const coded = new FineTuningError(await codeOf(error, otherwise), error.message, {cause});
+  const message = error.message.replace(GIVE_TOKEN, 'give a token of yours by the option token');
+  const coded = new FineTuningError(await codeOf(error, otherwise), message, {cause});
   if (error.stack !== undefined) coded.stack = error.stack;
   return coded;
 }

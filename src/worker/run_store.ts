@@ -3,6 +3,7 @@ import type {DirectoryHandle} from '../files/directory_handle';
 import {isDirectoryHandle} from '../files/directory_handle';
 import {namesIn, unlessNotFound, write} from '../files/handle_files';
 import type {ModelSource} from '../files/source';
+import {isModelFile} from '../llama/files/model_source';
 import {FineTuningError} from './errors';
 import type {SentOptions, WorkerModel} from './options';
 import {
@@ -15,8 +16,8 @@ import {
   type RunProgress,
 } from './runs';
 
-/** Files of a model's folder that are needed to load it again. */
-const OF_A_MODEL = /\.(json|safetensors|jinja|gguf|model)$/i;
+/** Files of a model's folder that are needed to load it again, not those of folders in it; a GGUF file has a name of its own kind. */
+const OF_A_MODEL = /^[^/]+\.(json|safetensors|jinja|model)$/i;
 
 /** Keeps a run from other tabs, and this worker awake, until it ends. */
 export async function holdRun(run: string): Promise<void> {
@@ -110,16 +111,17 @@ export class RunStore {
     };
     const texts = await this.folder.getDirectoryHandle('data', {create: true});
     const names = Object.keys(data);
+    // by their numbers, as a name may be one that no storage takes
     for (const [i, file] of Object.values(data).entries())
       await copy(texts, String(i), typeof file === 'string' ? new Blob([file]) : file);
-    let modelText = place ?? '';
+    let modelFiles: string[] = [];
     if (place === null) {
       const files = await filesOf(model);
-      modelText = [...files.keys()].join(', ');
+      modelFiles = [...files.keys()];
       const folder = await this.folder.getDirectoryHandle('model', {create: true});
-      for (const [name, file] of files) await copy(folder, name, file);
+      for (const [i, file] of [...files.values()].entries()) await copy(folder, String(i), file);
     }
-    this.file = {version: 1, settings, model: place, modelText, data: names, ...about};
+    this.file = {version: 1, settings, model: place, modelFiles, data: names, ...about};
     await this.progress({step: 0, loss: null, heldOut: null});
     // the last, so that the run is there as a whole
     await this.writeJson(RUN_FILE, this.file);
@@ -132,23 +134,23 @@ export class RunStore {
 
   /** Where its model is. */
   async model(): Promise<ModelSource> {
-    const {model} = this.file!;
-    return model ?? (await this.modelFiles());
+    const {model, modelFiles} = this.file!;
+    return model ?? this.given('model', modelFiles);
   }
 
   /** Its examples, by the names of their files. */
   async data(): Promise<Record<string, Blob>> {
-    const texts = await this.folder.getDirectoryHandle('data');
-    const files = this.file!.data.map(async (name, i) => {
-      const handle = await texts.getFileHandle(String(i));
-      return [name, await handle.getFile()] as const;
-    });
-    return Object.fromEntries(await Promise.all(files));
+    return Object.fromEntries(await this.given('data', this.file!.data));
   }
 
-  /** By name, so that a GGUF file is known by being alone. */
-  private async modelFiles(): Promise<ReadonlyMap<string, Blob>> {
-    return filesOf((await this.folder.getDirectoryHandle('model')) as FileSystemDirectoryHandle);
+  /** Files that it was given, by their names. */
+  private async given(folder: string, names: readonly string[]): Promise<Map<string, Blob>> {
+    const files = await this.folder.getDirectoryHandle(folder);
+    const entries = names.map(async (name, i): Promise<[string, Blob]> => {
+      const handle = await files.getFileHandle(String(i));
+      return [name, await handle.getFile()];
+    });
+    return new Map(await Promise.all(entries));
   }
 
   private writeJson(name: string, value: object): Promise<void> {
@@ -174,7 +176,7 @@ async function filesOf(model: WorkerModel): Promise<Map<string, Blob>> {
     : model instanceof Map
       ? model
       : Object.entries(model as Record<string, Uint8Array | Blob>);
-  const files = [...all].filter(([name]) => OF_A_MODEL.test(name));
+  const files = [...all].filter(([name]) => OF_A_MODEL.test(name) || isModelFile(name));
   return new Map(
     files.map(([name, file]) => [
       name,

@@ -35,8 +35,8 @@ export interface RunFile {
   settings: Record<string, unknown>;
   /** Where the model is: a name or a URL; null: in the run's own folder. */
   model: string | null;
-  /** Names of the model's files, or its name. */
-  modelText: string;
+  /** Names of the model's files there, in their order. */
+  modelFiles: string[];
   /** Names of the files of examples, in their order. */
   data: string[];
   method: string;
@@ -61,6 +61,10 @@ export async function runsFolder(): Promise<DirectoryHandle> {
   try {
     return await (await browserStorage()).getDirectoryHandle('runs', {create: true});
   } catch (cause) {
+    if (isNamed(cause, 'QuotaExceededError'))
+      throw new FineTuningError('storage-full', "the browser's storage has no room for a run", {
+        cause,
+      });
     throw new FineTuningError(
       'failed',
       `the browser gives this page no storage (${(cause as Error).message}); with run: null nothing is kept`,
@@ -108,9 +112,10 @@ export async function listRuns(): Promise<RunSummary[]> {
     }
     const progress = await readJsonFile<RunProgress>(run, PROGRESS_FILE);
     const {step = 0, loss = null, heldOut = null, changed = 0} = progress ?? {};
-    const {modelText: model, data, method, steps} = file;
+    const {data, method, steps} = file;
     runs.push({
-      ...{name, model, data: data.join(', '), method, step, steps, loss, heldOut, changed},
+      ...{name, data: data.join(', '), method, step, steps, loss, heldOut, changed},
+      model: file.model ?? file.modelFiles.join(', '),
       bytes: await bytesIn(run),
       state: isHeld ? 'running' : step >= steps ? 'done' : 'stopped',
     });

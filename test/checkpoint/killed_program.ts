@@ -59,7 +59,7 @@ async function writeShards(number: number): Promise<void> {
 async function readShards(): Promise<number | null> {
   if (!existsSync(shards)) return null;
   const {model} = await loadLlama(shards).catch((error: unknown) => {
-    if (/has no config.json/.test(String(error))) return {model: null};
+    if (/there is no config.json/.test(String(error))) return {model: null};
     throw error;
   });
   if (!model) return null;

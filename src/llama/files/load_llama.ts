@@ -207,7 +207,7 @@ export async function readModelConfig(
 
 async function readConfigFile(files: FileSource, owner = OWNER): Promise<JsonObject> {
   const bytes = await readWhole(owner, files, CONFIG_FILE, MAX_JSON_BYTES);
-  if (!bytes) throw new Error(`${owner}: ${files.name} has no ${CONFIG_FILE}`);
+  if (!bytes) throw new Error(`${owner}: there is no ${CONFIG_FILE} in ${files.name}`);
   return parseJsonObject(`${owner}: ${CONFIG_FILE}`, bytes);
 }
 

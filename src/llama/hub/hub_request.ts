@@ -11,6 +11,8 @@ export interface HubAccess {
   token: string | null;
   /** How the user gives one, in words. */
   giveToken: string;
+  /** What a name that the Hub does not know is, before 'a model'. */
+  isNeither: 'neither a folder here nor' | 'not';
 }
 
 /** A model of the Hub, and how it is asked for. */
@@ -27,11 +29,20 @@ export interface Asked {
 /** The Hub cannot be asked at this time: the cache may do. */
 export class HubUnreachableError extends NoAnswerError {}
 
+/** The Hub does not give what was asked for. */
+export class HubRefusedError extends Error {
+  readonly code = 'refused';
+}
+
+/** How the user of a page gives a token. */
+export const GIVE_TOKEN =
+  "give a token of yours by the option request: {headers: {authorization: 'Bearer …'}}";
+
 /**
  * The answer to GET.
  *
  * @param longest The most milliseconds that it may keep silent, unless the request says.
- * @throws HubUnreachableError if there is none, or one that says to try again later. Error if the Hub refuses.
+ * @throws HubUnreachableError if there is none, or one that says to try again later. HubRefusedError if the Hub refuses.
  */
 export async function ask(
   asked: Asked,
@@ -63,13 +74,18 @@ export async function ask(
   throw refusal(asked, url, answer.response);
 }
 
-function refusal({owner, name, settings}: Asked, url: string, {status, headers}: Response): Error {
-  const {endpoint, token, giveToken} = settings;
+function refusal(
+  {owner, name, settings, request}: Asked,
+  url: string,
+  {status, headers}: Response,
+): Error {
+  const {endpoint, giveToken, isNeither} = settings;
+  const hasToken = settings.token !== null || new Headers(request.headers).has('authorization');
   const {id, revision} = name;
   const code = headers.get('x-error-code');
-  const say = (text: string): Error => new Error(`${owner}: ${text}`);
+  const say = (text: string): Error => new HubRefusedError(`${owner}: ${text}`);
   if (code === 'GatedRepo') {
-    const then = token === null ? `, then ${giveToken}` : ' with the account of your token';
+    const then = hasToken ? ' with the account of your token' : `, then ${giveToken}`;
     return say(
       `the Hub gives '${id}' only to those who have accepted its conditions (${status}); accept them at ${endpoint}/${id}${then}`,
     );
@@ -80,10 +96,10 @@ function refusal({owner, name, settings}: Asked, url: string, {status, headers}:
     );
   if (code === 'EntryNotFound') return say(`GET ${url} answered ${status}: there is no such file`);
   // without a token the Hub does not tell a model that is not there from one that is private
-  if (status === 404 || (status === 401 && token === null)) {
-    const way = token === null ? giveToken : 'your token must be of an account that may see it';
+  if (status === 404 || (status === 401 && !hasToken)) {
+    const way = hasToken ? 'your token must be of an account that may see it' : giveToken;
     return say(
-      `'${hubNameText(name)}' is neither a folder here nor a model that the Hub shows (${status}); ` +
+      `'${hubNameText(name)}' is ${isNeither} a model that the Hub shows (${status}); ` +
         `check the name; for a model that is private, ${way}`,
     );
   }

@@ -11,7 +11,7 @@ import {exclusively} from '../../files/page_locks';
 import type {FileSource, SourceFile} from '../../files/source';
 import {checkSourcePath} from '../../files/source_path';
 import {describeModel, type HubFile, type HubModel} from './describe_model';
-import {HubUnreachableError, urlOf, type Asked} from './hub_request';
+import {GIVE_TOKEN, HubUnreachableError, urlOf, type Asked, type HubAccess} from './hub_request';
 import type {DownloadOptions, HubSource} from './hub_source';
 import {keptFiles, type KeptFiles} from './kept_models';
 import {transfer, type Hash} from './transfer';
@@ -35,9 +35,7 @@ export async function openKept(
 ): Promise<FileSource & Partial<HubSource>> {
   const kept = await keptFiles(name.id, part).catch(() => null);
   if (!kept) return openSource(owner, hubFilesUrl(endpoint, name), request);
-  const giveToken =
-    "give a token of yours by the option request: {headers: {authorization: 'Bearer …'}}";
-  const settings = {endpoint, token: null, giveToken};
+  const settings: HubAccess = {endpoint, token: null, giveToken: GIVE_TOKEN, isNeither: 'not'};
   const asked: Asked = {owner, name, settings, request, pauses};
   let opened: Promise<HubModel> | undefined;
   return {

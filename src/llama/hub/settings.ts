@@ -34,6 +34,7 @@ export function hubSettings(owner: string, env: Environment = process.env): HubS
     token: given('HF_TOKEN') ?? readToken(owner, tokenFile),
     giveToken:
       "put a token of yours into the environment variable HF_TOKEN, or run 'hf auth login'",
+    isNeither: 'neither a folder here nor',
     cache: pathOf(given('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub')),
     isOffline: isOn(given('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE')),
   };

@@ -84,6 +84,8 @@ const SHOWN_PROBLEMS = 3;
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
 export class DatasetPass {
   readonly report: DatasetReport;
+  /** Examples that were not selected. */
+  private leftOut = 0;
   private readonly packer: Packer;
   private readonly padId: number;
   /** What messages start with. */
@@ -202,6 +204,7 @@ export class DatasetPass {
       let index = 0;
       for await (const record of readRecords(this.owner, chunksOf(file), this.options.fields)) {
         if (this.options.select(index++)) yield record;
+        else this.leftOut++;
       }
     } finally {
       await file.close();
@@ -269,7 +272,8 @@ export class DatasetPass {
 
   private nothingUsed(): Error {
     const {dropped, problems} = this.report;
-    if (dropped === 0) return new Error(`${this.owner} has no examples`);
+    const besides = this.leftOut > 0 ? ` beside ${this.leftOut} held out; give more` : '';
+    if (dropped === 0) return new Error(`${this.owner} has no examples${besides}`);
     const what =
       dropped === MAX_UNUSABLE
         ? `: none of ${dropped} examples can be used, and no more were tried`

@@ -269,7 +269,7 @@ describe('loadLlama', () => {
       'no config.json',
       'llama2',
       (files) => files.delete('config.json'),
-      'the files given has no config.json',
+      'there is no config.json in the files given',
     ],
     ['a config.json of no JSON', 'llama2', set('config.json', '{'), 'config.json is not JSON: '],
     ['a key twice', 'llama2', set('config.json', '{"a": 1, "a": 2}'), 'config.json has "a" twice'],

@@ -71,7 +71,7 @@ describe('a model by its name on the Hub', () => {
   it('is a folder where there is one of that name', async () => {
     // of this repository, where tests run
     expect((await rejection(loadLlama('test/fixtures'))).message).to.equal(
-      'loadLlama: test/fixtures has no config.json',
+      'loadLlama: there is no config.json in test/fixtures',
     );
     expect(hub.requests).to.deep.equal([]);
   });

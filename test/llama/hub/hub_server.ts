@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {createServer, type IncomingMessage, type ServerResponse} from 'node:http';
+import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
 
 /** How a `HubServer` answers; it may be changed at any time. */
@@ -16,6 +16,8 @@ export interface HubOptions {
   hasNoRanges?: boolean;
   /** Sends other bytes than it has said. */
   isDamaged?: boolean;
+  /** Where it redirects to for large files, when another name leads to {@link HubServer.contentsPort}. */
+  contentsUrl?: string;
   /** Called before it sends the content of a file. */
   beforeContent?: (path: string) => Promise<unknown>;
   /** A status in place of all answers. */
@@ -76,7 +78,12 @@ export class HubServer {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${portOf(this.server)}`;
+  }
+
+  /** Where large files are. */
+  get contentsPort(): number {
+    return portOf(this.contents);
   }
 
   /**
@@ -155,11 +162,11 @@ export class HubServer {
     response.setHeader('x-repo-commit', found.commit);
     response.setHeader('etag', `"${file.hash}"`);
     if (!file.isLarge) return this.send(request, response, file);
-    const {port} = this.contents.address() as AddressInfo;
     response.setHeader('x-linked-etag', `"${file.hash}"`);
     response.setHeader('x-linked-size', file.bytes.length);
     // to another host
-    response.writeHead(302, {location: `http://localhost:${port}/${file.hash}`}).end();
+    const {contentsUrl = `http://localhost:${this.contentsPort}`} = this.options;
+    response.writeHead(302, {location: `${contentsUrl}/${file.hash}`}).end();
   }
 
   private async send(
@@ -191,6 +198,10 @@ export class HubServer {
       if (!waitsToCut) setTimeout(() => response.destroy(), 20);
     });
   }
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
 }
 
 /** Lets pages of other origins read the answer, as the Hub does; true if they have only asked whether they may. */

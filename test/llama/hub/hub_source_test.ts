@@ -456,7 +456,7 @@ describe('ask', () => {
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const asked = (request: RequestOptions) => ({
       ...{owner: 'test', name: parseHubName(ID)!, request, pauses: []},
-      settings: {endpoint, token: null, giveToken: ''},
+      settings: {endpoint, token: null, giveToken: '', isNeither: 'not' as const},
     });
     try {
       const answer = await ask(asked({timeout: 5000}), endpoint, {}, 50);

@@ -1,0 +1,218 @@
+/** Files of models and data that somebody made to do harm: each is refused in words with a way out, and the page stays as it was. */
+import {execFile} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {promisify} from 'node:util';
+import {expect} from 'chai';
+import {hosts, newContext} from './browsers';
+import {quick, Tab} from './tab';
+
+type Files = Record<string, Buffer>;
+type Header = Record<string, {dtype: string; shape: number[]; data_offsets: [number, number]}>;
+
+const demo = (name: string): Buffer =>
+  readFileSync(new URL(`../../demo/model/${name}`, import.meta.url));
+/** Markup that would run a script, and may be a name. */
+const markup = `<img src=x onerror="window.hacked=1">`;
+const elements = 'img, iframe, script, object, embed, base, [onerror]';
+
+const own: Files = {
+  'config.json': demo('config.json'),
+  'tokenizer.json': demo('tokenizer.json'),
+  'model.safetensors': demo('model.safetensors'),
+};
+const config = JSON.parse(own['config.json']!.toString()) as Record<string, unknown>;
+const tokenizer = JSON.parse(own['tokenizer.json']!.toString()) as {model: object};
+const headerSize = Number(own['model.safetensors']!.readBigUInt64LE());
+const header = JSON.parse(
+  own['model.safetensors']!.subarray(8, 8 + headerSize).toString(),
+) as Header;
+const weights = own['model.safetensors']!.subarray(8 + headerSize);
+const tensor = 'model.embed_tokens.weight';
+const [, size] = header[tensor]!.data_offsets;
+
+const json = (value: unknown): Buffer =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+const withConfig = (changes: object | string): Files => ({
+  ...own,
+  'config.json': json(typeof changes === 'string' ? changes : {...config, ...changes}),
+});
+const withTokenizer = (value: unknown): Files => ({...own, 'tokenizer.json': json(value)});
+const withHeader = (text: unknown, length?: bigint): Files => {
+  const bytes = json(text);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(length ?? BigInt(bytes.length));
+  return {...own, 'model.safetensors': Buffer.concat([size, bytes, weights])};
+};
+const changed = (changes: object): object => ({
+  ...header,
+  [tensor]: {...header[tensor], ...changes},
+});
+const withIndex = (map: object): Files => {
+  const {'model.safetensors': _, ...others} = own;
+  return {...others, 'model.safetensors.index.json': json({metadata: {}, weight_map: map})};
+};
+
+/** A GGUF file of numbers, each of 4 or 8 bytes, and texts. */
+const gguf = (...parts: Array<number | bigint | string | Buffer>): Files => ({
+  'model.gguf': Buffer.concat(
+    parts.map((part) => {
+      if (Buffer.isBuffer(part)) return part;
+      if (typeof part === 'string') return Buffer.from(part);
+      const bytes = Buffer.alloc(typeof part === 'bigint' ? 8 : 4);
+      if (typeof part === 'bigint') bytes.writeBigUInt64LE(part);
+      else bytes.writeUInt32LE(part);
+      return bytes;
+    }),
+  ),
+});
+const text = (value: string): Array<bigint | string> => [BigInt(Buffer.byteLength(value)), value];
+const architecture = [...text('general.architecture'), 8, ...text('llama')];
+const HUGE = 2n ** 62n;
+
+/** Files of a model, with what is said of them. */
+const models: Readonly<Record<string, readonly [Files, RegExp]>> = {
+  'safetensors: a header of 2^64 bytes': [withHeader(header, 2n ** 64n - 1n), /header should end at byte/],
+  'safetensors: a header of 40 MB': [withHeader(' '.repeat(40_000_000)), /header is not JSON/],
+  'safetensors: a million brackets': [withHeader('['.repeat(1_000_000)), /nested more than 100 deep/],
+  'safetensors: offsets beyond the file': [withHeader(changed({data_offsets: [0, 2 ** 50]})), /must have 131072 bytes/],
+  'safetensors: offsets that overlap': [withHeader(changed({data_offsets: [1, size + 1]})), /must start at byte 0/],
+  'safetensors: offsets below 0': [withHeader(changed({data_offsets: [-8, 8]})), /no valid data_offsets/],
+  'safetensors: a shape of 2^60': [withHeader(changed({shape: [2 ** 30, 2 ** 30]})), /must have 2305843009213694000 bytes/],
+  'safetensors: a type of markup': [withHeader(changed({dtype: markup})), /<img src=x/],
+  'safetensors: names of markup': [withHeader(JSON.stringify(header).replaceAll('model.layers', markup.replaceAll('"', "'"))), /no file has tensor/],
+  'safetensors: a name __proto__': [withHeader(JSON.stringify(header).replace(tensor, '__proto__')), /no file has tensor/],
+  'index: a file above the folder': [withIndex({[tensor]: '../../../etc/passwd'}), /\.\.\/etc\/passwd/],
+  'index: a file of another host': [withIndex({[tensor]: 'https://example.com/model.safetensors'}), /example\.com/],
+  'index: markup': [withIndex({[markup]: markup}), /\w/],
+  'GGUF: no GGUF': [{'model.gguf': Buffer.from(markup)}, /does not begin with GGUF/],
+  'GGUF: 2^62 tensors': [gguf('GGUF', 3, HUGE, 1n, ...architecture), /tensors; no model has more/],
+  'GGUF: 2^62 keys': [gguf('GGUF', 3, 1n, HUGE, ...architecture), /keys; no model has more/],
+  'GGUF: a text of 2^62 bytes': [gguf('GGUF', 3, 0n, 1n, HUGE, 'general'), /at most 65535 are allowed/],
+  'GGUF: an array of 2^62 numbers': [gguf('GGUF', 3, 0n, 1n, ...text('a'), 9, 4, HUGE), /no model has more than/],
+  'GGUF: arrays in arrays': [gguf('GGUF', 3, 0n, 1n, ...text('a'), Buffer.from('\x09\0\0\0\x09\0\0\0\x01\0\0\0\0\0\0\0'.repeat(50_000))), /of type 9/],
+  'GGUF: an architecture of markup': [gguf('GGUF', 3, 0n, 1n, ...text('general.architecture'), 8, ...text(markup)), /must be one of .*<img src=x/],
+  'GGUF: a tensor of 2^62 numbers': [gguf('GGUF', 3, 1n, 1n, ...architecture, ...text(markup), 4, HUGE, HUGE, HUGE, HUGE, 0, 0n), /beyond the end of the file/],
+  'config: no JSON': [withConfig(markup), /config\.json is not JSON/],
+  'config: a model of markup': [withConfig({model_type: markup}), /model_type must be one of/],
+  'config: a width of 10^9': [withConfig({hidden_size: 1e9, intermediate_size: 1e9}), /hiddenSize must be/],
+  'config: a width of markup': [withConfig({hidden_size: markup}), /hidden_size must be/],
+  'config: 10^9 blocks': [withConfig({num_hidden_layers: 1e9}), /num_hidden_layers must be/],
+  'config: 10^15 tokens': [withConfig({vocab_size: 1e15}), /vocabSize must be/],
+  'config: a prototype': [withConfig(JSON.stringify(config).replace('{', '{"__proto__": {"hidden_size": 3}, ').replace(/"hidden_size":\d+,/, '')), /hidden_size must be .* got undefined/],
+  'tokenizer: no JSON': [withTokenizer(`${markup}{`), /tokenizer\.json is not JSON/],
+  'tokenizer: a model of markup': [withTokenizer({...tokenizer, model: {type: markup, vocab: {[markup]: 0}, merges: [markup]}}), /tokenizer\.json cannot be used/],
+  'tokenizer: ids that are no numbers': [withTokenizer({...tokenizer, model: {vocab: {a: markup}}}), /tokenizer\.json cannot be used/],
+  'tokenizer: a pattern without an end': [withTokenizer({...tokenizer, pre_tokenizer: {type: 'Split', pattern: {Regex: '(a+)+$'}, behavior: 'Isolated', invert: false}}), /may take for ever/],
+  'nothing of a model': [{[`${markup}.json`]: Buffer.from('{}')}, /there is no config\.json in the files given/],
+}; // prettier-ignore
+
+/** Files of data, with what is said of them. */
+const data: Readonly<Record<string, readonly [Buffer, RegExp]>> = {
+  nothing: [Buffer.alloc(0), /is empty/],
+  bytes: [Buffer.from(Array.from({length: 5000}, (_, i) => (i * 7919) % 256)), /is no text/],
+  'an archive': [Buffer.from('PK\x03\x04...'), /is a zip archive; unpack it first/],
+  'a million brackets': [Buffer.from('['.repeat(1_000_000)), /the file ends within the array/],
+  'one chat of markup': [json({messages: [{role: markup, content: markup}]}), /no examples beside 1 held out; give more/],
+  'chats of no texts': [Buffer.from('{"messages": [{"role": "user", "content": {"toString": 1}}]}\n'.repeat(3)), /no example that can be used/],
+  'fields of markup': [Buffer.from(`{"${markup.replaceAll('"', "'")}": 1}\n`.repeat(3)), /no example that can be used/],
+  'fields of a prototype': [Buffer.from('{"__proto__": {"text": "a"}, "constructor": "a"}\n'.repeat(3)), /it has __proto__, constructor/],
+}; // prettier-ignore
+
+/** Files beside those of a model, by names that lead elsewhere, or that no file system takes. */
+const names = [
+  '..\\..\\up.json',
+  'C:\\up.json',
+  `${'long'.repeat(70)}.json`,
+  '~.json',
+  'a\nb.json',
+  '<b>.json',
+];
+
+describe('a hostile file', () => {
+  let tab: Tab;
+  let before: number;
+  beforeEach(async () => {
+    const settings = {...quick, steps: 2, sampleEvery: 0, saveEvery: 0, evaluateEvery: 1000};
+    tab = await Tab.open(await newContext(), hosts().preview.url, settings);
+    before = await tab.page.locator(elements).count();
+  });
+  afterEach(async () => {
+    expect(await tab.page.locator(elements).count()).to.equal(before);
+    expect(await tab.page.evaluate(() => 'hacked' in window)).to.equal(false);
+    expect(tab.errors).to.eql([]);
+  });
+
+  it('of a model is refused in words, and the page stays as it was', async () => {
+    const {page} = tab;
+    await page.locator('input[name=data][value=pasted]').check();
+    await page.fill('#pasted', 'Call me Ishmael.\n'.repeat(40));
+    await page.locator('input[name=model][value=files]').check();
+    for (const [title, [files, words]] of Object.entries(models)) {
+      await choose(files);
+      await isRefused(title, words);
+    }
+    await choose(own);
+    await trains();
+  });
+
+  it('of data is refused in words, and the page stays as it was', async () => {
+    await tab.page.locator('input[name=data][value=files]').check();
+    for (const [title, [buffer, words]] of Object.entries(data)) {
+      await tab.page
+        .locator('#data-panel input[type=file]')
+        .setInputFiles({name: markup, mimeType: '', buffer});
+      await isRefused(title, words);
+    }
+    await tab.page.locator('input[name=data][value=moby-dick]').check();
+    await trains();
+  });
+
+  it('with a name that leads elsewhere stays where it is, in the storage and in what is downloaded', async () => {
+    await tab.page.locator('input[name=model][value=files]').check();
+    await choose({...own, ...Object.fromEntries(names.map((name) => [name, Buffer.from('{}')]))});
+    await trains();
+    const zip = await tab.download('download-safetensors');
+    const {stdout} = await promisify(execFile)('python3', [
+      '-m',
+      'zipfile',
+      '-l',
+      await zip.path(),
+    ]);
+    const paths = stdout
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(/ {2,}/)[0]!);
+    expect(paths).to.include('owlore-model/model.safetensors');
+    for (const path of paths) expect(path).to.match(/^owlore-model\/[a-z][\w.-]*$/);
+    await tab.page.reload();
+    await tab.page.locator('#runs li').getByRole('button', {name: /^Open/}).click();
+    await tab.isIn('ended');
+  });
+
+  /** Chooses files of a model. */
+  async function choose(files: Files): Promise<void> {
+    await tab.page
+      .locator('#model-panel')
+      .getByLabel('Choose files')
+      .setInputFiles(Object.entries(files).map(([name, buffer]) => ({name, mimeType: '', buffer})));
+  }
+
+  /** Begins, and waits until the page says what is wrong, with a way out. */
+  async function isRefused(title: string, words: RegExp): Promise<void> {
+    await tab.click('start');
+    const notice = tab.page.locator('#notice:visible');
+    await notice.waitFor();
+    await tab.isIn('idle');
+    const text = await notice.textContent();
+    expect(text, title).to.match(words);
+    expect(text, title).to.include('Choose other files; what is taken stands below');
+    await notice.getByRole('button', {name: 'Close'}).click();
+  }
+
+  async function trains(): Promise<void> {
+    await tab.click('start');
+    await tab.isIn('ended');
+    expect(tab.losses().steps).to.have.length(2);
+  }
+});

@@ -1,0 +1,266 @@
+/** Models and data of one's own: by a name on the Hub, dropped, chosen or pasted. */
+import {mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import type {BrowserContext} from 'playwright-core';
+import {loadLlama, saveGguf, saveLlama} from '../../src/llama/index';
+import {HubServer, type HubOptions} from '../../test/llama/hub/hub_server';
+import {loadBackend} from '../../tools/load_backend';
+import {hosts, newContext} from './browsers';
+import {quick, Tab} from './tab';
+
+const demoModel = fileURLToPath(new URL('../../demo/model/', import.meta.url));
+const demoFiles = readdirSync(demoModel);
+
+let folder: string;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tfjs-owlore-web-'));
+});
+after(() => rmSync(folder, {recursive: true, force: true}));
+
+describe('a model of one’s own', () => {
+  before(async () => {
+    await loadBackend('wasm');
+    await tf.setBackend('wasm');
+    const {model} = await loadLlama(demoModel);
+    await saveLlama(model, join(folder, 'parts'), {maxShardBytes: 1_000_000});
+    await saveGguf(model, join(folder, 'demo.gguf'));
+    model.dispose();
+    // a folder as one finds them, with other folders in it
+    const own = join(folder, 'own');
+    for (const below of ['onnx', '.cache']) mkdirSync(join(own, below), {recursive: true});
+    for (const file of demoFiles) writeFileSync(join(own, file), readFileSync(demoModel + file));
+    for (const file of [
+      'onnx/config.json',
+      'onnx/model.safetensors',
+      '.cache/config.json',
+      'README.md',
+    ])
+      // prettier-ignore
+      writeFileSync(join(own, file), 'other');
+  });
+
+  for (const [title, name, choose] of [
+    [
+      'a folder that is dropped',
+      'your model',
+      (tab) => drop(tab, '#model-panel', join(folder, 'own')),
+    ],
+    [
+      'a folder that is chosen, its weights in several files',
+      'your model',
+      ({page}) => page.getByLabel('Choose a folder').setInputFiles(join(folder, 'parts')),
+    ],
+    [
+      'files that are chosen',
+      'your model',
+      ({page}) => modelFiles(page).setInputFiles(demoFiles.map((file) => demoModel + file)),
+    ],
+    [
+      'a GGUF file that is dropped',
+      'demo.gguf',
+      (tab) => drop(tab, '#model-panel', join(folder, 'demo.gguf')),
+    ],
+  ] as ReadonlyArray<readonly [string, string, (tab: Tab) => Promise<void>]>) {
+    // prettier-ignore
+    it(`trains from ${title}, and goes on after a reload`, async () => {
+      const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 8, sampleEvery: 0}); // prettier-ignore
+      await tab.page.locator('input[name=model][value=files]').check();
+      await choose(tab);
+      await isEstimated(tab);
+      await tab.click('start');
+      await tab.reaches(2);
+      await tab.click('pause');
+      await tab.isIn('paused');
+      await tab.page.reload();
+      await tab.isIn('idle');
+      const goOn = tab.page.locator('#notice:visible').getByRole('button', {name: 'Go on'});
+      await goOn.waitFor();
+      expect(await tab.text('runs')).to.include(`${name} on Moby-Dick`);
+      await goOn.click();
+      await tab.isIn('ended');
+      expect(tab.losses().steps).to.have.length(8);
+      expect(await tab.text('phase')).to.equal(`Done: ${name} has learnt from Moby-Dick.`);
+      expect(tab.errors).to.eql([]);
+    });
+  }
+
+  describe('on the Hub', () => {
+    const name = 'somebody/Demo-2M';
+    const contents = 'cas-bridge.xethub.hf.co';
+    let hub: HubServer;
+    afterEach(() => hub.close());
+
+    /** The page with a model's name, where a server of this machine answers for the Hub. */
+    async function open(
+      options: HubOptions = {},
+      model = name,
+    ): Promise<{context: BrowserContext; tab: Tab}> {
+      hub = await HubServer.start(name, {...options, contentsUrl: `https://${contents}`});
+      hub.push('main', new Map(demoFiles.map((file) => [file, readFileSync(demoModel + file)])));
+      hosts()
+        .elsewhere.standsFor.set('huggingface.co', Number(new URL(hub.endpoint).port))
+        .set(contents, hub.contentsPort);
+      const context = await newContext();
+      return {context, tab: await Tab.open(context, hosts().preview.url, {...quick, steps: 4, model})}; // prettier-ignore
+    }
+
+    it('trains, is kept, and trains again without a network', async () => {
+      const {context, tab} = await open();
+      await isEstimated(tab);
+      await tab.click('start');
+      await tab.isIn('ended');
+      expect(tab.losses().steps).to.have.length(4);
+      expect(await tab.text('phase')).to.equal(`Done: ${name} has learnt from Moby-Dick.`);
+      expect(await tab.text('kept-models')).to.match(/^somebody\/Demo-2M\n3\.4\sMB/);
+      expect(tab.errors).to.eql([]);
+
+      const {length} = hub.requests;
+      await tab.page.waitForFunction(() => navigator.serviceWorker.controller);
+      await context.setOffline(true);
+      tab.events.length = 0;
+      await tab.click('again');
+      await tab.click('start');
+      await tab.isIn('ended');
+      expect(tab.losses().steps).to.have.length(4);
+      expect(hub.requests).to.have.length(length);
+    });
+
+    it('that nobody has is said to be unknown, and another name trains', async () => {
+      const {tab} = await open({}, 'somebody/Nothing');
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(
+        /^'somebody\/Nothing' is not a model that the Hub shows \(401\).*Check the name under “Model”/,
+      );
+      await tab.page.fill('#hub-name', name);
+      await tab.click('start');
+      await tab.reaches(1);
+    });
+
+    it('that is private or behind conditions is said to be, and trains with a token', async () => {
+      const {tab} = await open({token: 'hf_secret'});
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(/private.*give a token there/);
+      await tab.page.fill('#hub-token', 'hf_wrong');
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(/^the Hub does not accept your token/);
+      hub.options.isGated = true;
+      await tab.page.fill('#hub-token', 'hf_secret');
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(
+        /accept them at https:\/\/huggingface\.co\/somebody\/Demo-2M with the account of your token/,
+      );
+      hub.options.isGated = false;
+      await tab.click('start');
+      await tab.reaches(1);
+      expect([...hub.tokens])
+        .to.include('Bearer hf_secret')
+        .and.not.include('sent to another host');
+      expect(tab.page.url()).not.to.include('hf_');
+    });
+
+    it('whose files do not come says so, and trains when they do', async () => {
+      const {tab} = await open();
+      hosts().elsewhere.standsFor.delete(contents);
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(/Check the connection and begin again/);
+      hosts().elsewhere.standsFor.set(contents, hub.contentsPort);
+      await tab.click('start');
+      await tab.reaches(1);
+    });
+  });
+});
+
+const [question, answer] = ['Your name?', 'Call me Ishmael.'];
+/** Data of each form, by the names of their files; with what is learnt of them. */
+const forms: ReadonlyArray<readonly [name: string, text: string, learnt: string]> = [
+  ['lines.txt', `${answer}\n${answer}\n`, 'all me Ishmael.'],
+  ['paragraphs.txt', `Call\nme Ishmael.\n\n${answer}\n`, 'all\nme Ishmael.'],
+  ['texts.jsonl', `{"text": "${answer}"}\n`, 'all me Ishmael.'],
+  ['pairs.jsonl', `{"prompt": "${question}", "completion": "${answer}"}\n`, answer],
+  ['alpaca.json', `[{"instruction": "${question}", "input": "", "output": "${answer}"}]`, answer],
+  ['table.csv', `question,answer\n"${question}","${answer}"\n`, answer],
+  ['table.tsv', `question\tanswer\n${question}\t${answer}\n`, answer],
+  ['chat.jsonl', `{"messages": [{"role": "user", "content": "${question}"}, {"role": "assistant", "content": "${answer}"}]}\n`, answer],
+  ['sharegpt.json', `[{"conversations": [{"from": "human", "value": "${question}"}, {"from": "gpt", "value": "${answer}"}]}]`, answer],
+]; // prettier-ignore
+
+describe('data of one’s own', () => {
+  it('are shown as they are learnt, whatever their form, chosen and pasted', async () => {
+    const tab = await Tab.open(await newContext(), hosts().preview.url, quick);
+    const {page} = tab;
+    const template =
+      '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}' +
+      '{% if add_generation_prompt %}assistant: {% endif %}';
+    const files = demoFiles.map((name) => ({name, mimeType: '', buffer: readFileSync(demoModel + name)})); // prettier-ignore
+    files.push({name: 'chat_template.jinja', mimeType: '', buffer: Buffer.from(template)});
+    await page.locator('input[name=data][value=pasted]').check();
+    await page.fill('#pasted', forms.at(-1)![1]);
+    await page.getByText(/the tokenizer has no chat template/).waitFor();
+
+    await page.locator('input[name=model][value=files]').check();
+    await modelFiles(page).setInputFiles(files);
+    for (const way of ['pasted', 'files']) {
+      await page.locator(`input[name=data][value=${way}]`).check();
+      for (const [name, text, learnt] of forms) {
+        if (way === 'pasted') await page.fill('#pasted', text);
+        else await page.locator('#data-panel input[type=file]').setInputFiles({name, mimeType: '', buffer: Buffer.from(text)}); // prettier-ignore
+        await page.locator('#estimate-note').filter({hasText: 'Computing'}).waitFor();
+        await isEstimated(tab);
+        const marked = await page.locator('#examples mark').first().textContent();
+        expect(marked!.trim(), `${name}, ${way}`).to.equal(learnt);
+      }
+    }
+    expect(tab.errors).to.eql([]);
+  });
+
+  it('that are dropped, in several files, train', async () => {
+    const lines = Array.from({length: 40}, (_, i) => `{"prompt": "What is ${i} and 1?", "completion": "It is ${i + 1}."}\n`); // prettier-ignore
+    const files = ['a.jsonl', 'b.jsonl'].map((name) => join(folder, name));
+    for (const file of files) writeFileSync(file, lines.join(''));
+    const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 3});
+    await tab.page.locator('input[name=data][value=files]').check();
+    await drop(tab, '#data-panel', ...files);
+    await tab.page.getByText('80 examples').waitFor();
+    await tab.click('start');
+    await tab.isIn('ended');
+    expect(tab.losses().steps).to.have.length(3);
+    expect(await tab.text('phase')).to.match(/has learnt from a\.jsonl and more\.$/);
+    expect(tab.errors).to.eql([]);
+  });
+});
+
+function modelFiles(page: Tab['page']): ReturnType<Tab['page']['locator']> {
+  return page.locator('#model-panel').getByLabel('Choose files');
+}
+
+/** Waits until it is known what a run would take. */
+async function isEstimated(tab: Tab): Promise<void> {
+  await tab.page
+    .locator('#estimate-note')
+    .filter({hasText: /1\.71 million parameters in 8 blocks/})
+    .waitFor();
+}
+
+async function noticeOf(tab: Tab): Promise<string> {
+  await tab.page.locator('#notice:visible').waitFor();
+  await tab.isIn('idle');
+  return (await tab.page.locator('#notice').textContent())!;
+}
+
+/** Drops files or folders of this machine. */
+async function drop({page}: Tab, panel: string, ...files: string[]): Promise<void> {
+  const target = page.locator(`${panel} .drop:visible`);
+  await target.scrollIntoViewIfNeeded();
+  const {x, y, width, height} = (await target.boundingBox())!;
+  const devtools = await page.context().newCDPSession(page);
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await devtools.send('Input.dispatchDragEvent', {
+      ...{type, x: x + width / 2, y: y + height / 2},
+      data: {items: [], files, dragOperationsMask: 1},
+    });
+  }
+}
