@@ -19,7 +19,8 @@ export type Benchmark =
   | 'defaults'
   | 'step_times'
   | 'checkpoints'
-  | 'compare_times';
+  | 'compare_times'
+  | 'tab';
 
 /** Where, when and of what something was measured. */
 export interface Provenance {
