@@ -1,5 +1,5 @@
 /** Which model, which text, which settings: what a run is made of. */
-import {workerOptions, type FineTuneOptions} from './library';
+import type {FineTuneOptions} from './library';
 import {builtInDefaults, settings, tabDefaults, type SettingName, type Settings} from './settings';
 
 export type ModelChoice =
@@ -84,7 +84,6 @@ export async function optionsOf(choice: Choice): Promise<FineTuneOptions> {
   const {model, data} = choice;
   const isBuiltIn = model.kind === 'built-in';
   return {
-    ...workerOptions,
     ...(settingsOf(choice) as Partial<FineTuneOptions>),
     model: isBuiltIn ? builtInModel : model.kind === 'hub' ? model.name : model.files,
     data: await filesOf(data),

@@ -11,7 +11,6 @@ import {Frames} from './frames';
 import {
   fineTuneInWorker,
   resumeInWorker,
-  workerOptions,
   type FineTuning,
   type Outcome,
   type RunSummary,
@@ -122,7 +121,7 @@ function goOnWith(summary: RunSummary): void {
   };
   setState('starting');
   say('Opening …');
-  follow(resumeInWorker(summary.name, workerOptions));
+  follow(resumeInWorker(summary.name));
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
 }

@@ -35,6 +35,19 @@ function asParagraphs(documents: readonly string[]): string {
     .join('\n\n');
 }
 
+/** Tells where tfjs's binaries are, which the library's build puts beside its worker, and its source does not have. */
+function binaries(): Plugin {
+  const folder = '../../node_modules/@tensorflow/tfjs-backend-wasm/dist/';
+  return {
+    name: 'binaries of tfjs',
+    enforce: 'pre',
+    transform: (code, id) =>
+      id.endsWith('/src/worker/backend.ts')
+        ? code.replaceAll(/(?<=new URL\(')[.][/](?=[\w-]+[.]wasm')/g, folder)
+        : null,
+  };
+}
+
 /** The policy as a meta tag, for hosts that send no headers. */
 function policyTag(): Plugin {
   return {
@@ -75,16 +88,18 @@ function fileList(): Plugin {
 
 // What the minifier makes of `typeof` breaks tfjs: docs/browser.md.
 const output = {minify: {compress: false}} as const;
+const checks = {pluginTimings: false};
 
 export default defineConfig({
   base: './',
   appType: 'mpa', // what is not there is not found
   plugins: [builtIns(), policyTag(), fileList()],
-  worker: {format: 'es', rolldownOptions: {output}},
+  worker: {format: 'es', plugins: () => [binaries()], rolldownOptions: {output, checks}},
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,
     rolldownOptions: {
+      checks,
       input: {
         index: fileURLToPath(new URL('index.html', import.meta.url)),
         service_worker: fileURLToPath(new URL('service_worker.ts', import.meta.url)),
