@@ -224,8 +224,11 @@ async function goOnByName(name: string): Promise<void> {
 function leave(): void {
   setDownloads(false);
   chat.close();
-  run?.dispose();
+  if (run === null) return;
+  run.dispose();
   run = null;
+  // The lock of the run is given back a moment later.
+  setTimeout(() => void refreshRuns(), 500);
 }
 
 function sentence(text: string): string {
@@ -347,8 +350,6 @@ onClick('again', () => {
   setState('idle');
   showStart();
   void refreshRuns();
-  // The lock of the run that was left is given back a moment later.
-  setTimeout(() => void refreshRuns(), 500);
 });
 
 byId('rate-form').addEventListener('submit', (event) => {
