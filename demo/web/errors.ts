@@ -3,6 +3,8 @@
 const ways: Record<string, string> = {
   'no-webgpu':
     'This browser has no WebGPU, or it is turned off. Choose “wasm” under “Computes on”, which every browser has.',
+  'no-webgl':
+    'This browser has no WebGL, or it is turned off. Choose “wasm” under “Computes on”, which every browser has.',
   'device-lost':
     'The graphics card was taken away, as happens when it runs out of memory or its driver restarts. Go on from the last checkpoint, or begin again on wasm.',
   'no-memory':

@@ -38,6 +38,8 @@ type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping
 let state: State = 'idle';
 let run: FineTuning | null = null;
 let log: RunLog | null = null;
+/** Whether this browser lets the page keep runs. */
+let canKeep = true;
 /** What the run in the page is made of, in words. */
 let title: Title = {model: '', data: '', method: 'owlore', goesOn: true};
 
@@ -105,7 +107,9 @@ async function start(): Promise<void> {
     // What is not asked to stay, a browser may remove when its disk is full.
     void navigator.storage?.persist?.();
     const options = await optionsOf(form.choice);
-    follow(fineTuneInWorker(options));
+    await listed;
+    if (state !== 'starting') return; // stopped meanwhile
+    follow(fineTuneInWorker(canKeep ? options : {...options, run: null}));
   } catch (error) {
     failed(error);
   }
@@ -144,7 +148,8 @@ function follow(training: FineTuning): void {
     })
     .on('paused', ({step}) => {
       setState('paused');
-      say(`Paused after step ${countText(step)}; the run is kept in this browser.`);
+      const kept = log?.info?.run == null ? '' : '; the run is kept in this browser';
+      say(`Paused after step ${countText(step)}${kept}.`);
       announce('Paused.');
     })
     .on('resumed', () => {
@@ -197,7 +202,7 @@ function failed(error: unknown): void {
   const actions =
     hadSteps && name !== null
       ? [{label: 'Go on from the last checkpoint', act: () => void goOnByName(name)}]
-      : codeOf(error) === 'no-webgpu' || codeOf(error) === 'device-lost'
+      : ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error))
         ? [
             {
               label: 'Start on wasm',
@@ -312,9 +317,16 @@ async function refreshRuns(): Promise<RunSummary[]> {
   try {
     await showKeptModels();
     runs.current = run === null ? null : (log?.info?.run ?? null);
-    return await runs.refresh();
+    const found = await runs.refresh();
+    canKeep = true;
+    return found;
   } catch (error) {
-    setText(byId('runs-note'), `Runs cannot be kept here: ${messageOf(error)}`);
+    canKeep = false;
+    console.info(error);
+    setText(
+      byId('runs-note'),
+      'This browser lets the page keep nothing, so a run ends with its tab. That changes when you allow it to store data.',
+    );
     return [];
   } finally {
     runs.isLocked = state !== 'idle' && state !== 'ended';
@@ -412,7 +424,8 @@ addEventListener('hashchange', () => {
 
 void removeTemporary();
 void registerServiceWorker();
-void refreshRuns().then((found) => {
+const listed = refreshRuns();
+void listed.then((found) => {
   const [latest] = found;
   if (latest?.state !== 'stopped' || state !== 'idle') return;
   showNotice(

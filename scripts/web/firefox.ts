@@ -90,6 +90,7 @@ export class FirefoxTab extends WorkerEvents {
   async isIn(state: 'idle' | 'paused' | 'ended', timeout = 60_000): Promise<void> {
     try {
       await this.page.waitForSelector(`body[data-state="${state}"]`, {timeout});
+      await this.page.evaluate('told');
     } catch (cause) {
       const seen = [await this.text('phase'), await this.text('notice'), ...this.errors];
       throw new Error(`the page is not ${state}: ${seen.join(' | ')}`, {cause});

@@ -119,6 +119,33 @@ describe('in Firefox, the page', () => {
       await others.close();
     }
   });
+
+  it('trains where it has no WebGL, no service worker and no storage, and says so', async () => {
+    const others = await Firefox.launch({
+      'webgl.disabled': true,
+      'network.cookie.cookieBehavior': 2, // no site may store anything
+    });
+    try {
+      const tab = await others.open(hosts().plain.url, {...longer, backend: 'webgl'});
+      await tab.click('start');
+      await tab.page.waitForSelector('#notice:not([hidden])');
+      expect(await tab.text('notice')).to.match(/no WebGL.*Choose “wasm”/s);
+      await tab.page.locator('#notice ::-p-text(Start on wasm)').click();
+      await tab.reaches(3);
+      await tab.click('pause');
+      await tab.isIn('paused');
+      expect(await tab.text('phase')).to.match(/^Paused after step \d+\.$/);
+      await tab.click('resume');
+      await tab.isIn('ended');
+      expect(tab.of('ready')[0]).to.include({backend: 'wasm', threads: 1, run: null});
+      expect(tab.losses()).to.eql(expected);
+      expect(await tab.text('runs-note')).to.match(/keep nothing/);
+      await tab.click('download-safetensors');
+      await others.downloaded('owlore-model.zip');
+    } finally {
+      await others.close();
+    }
+  });
 });
 
 async function goOn(tab: FirefoxTab): Promise<void> {

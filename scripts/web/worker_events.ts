@@ -2,13 +2,15 @@
 import {EventEmitter, once} from 'node:events';
 import type {SentEvent} from '../../src/worker/messages';
 
-/** Has the page tell of each event of its worker, by a function that the browser's driver puts into it. */
+/** Has the page tell of each event of its worker in turn, by a function that the browser's driver puts into it; `told` is of the last one. */
 export const WATCH_WORKERS = `
+  window.told = Promise.resolve();
   window.Worker = class extends Worker {
     constructor(...args) {
       super(...args);
       this.addEventListener('message', ({data}) => {
-        if (data && 'event' in data) window.tellEvent(JSON.stringify(data));
+        if (data && 'event' in data)
+          window.told = window.told.then(() => window.tellEvent(JSON.stringify(data)));
       });
     }
   };

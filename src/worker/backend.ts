@@ -51,9 +51,10 @@ export async function selectBackend({
     if (!(await tf.setBackend(name))) throw new Error('tfjs could not start it');
     await tf.ready();
   } catch (cause) {
+    const isWebgl = name === 'webgl';
     throw new FineTuningError(
-      'failed',
-      `the backend '${name}' does not work: ${(cause as Error).message}`,
+      isWebgl ? 'no-webgl' : 'failed',
+      `the backend '${name}' does not work: ${(cause as Error).message}${isWebgl ? "; take backend: 'wasm'" : ''}`,
       {cause},
     );
   }

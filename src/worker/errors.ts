@@ -2,14 +2,14 @@
 
 /** All codes. */
 export const errorCodes = [
-  ...(['no-webgpu', 'device-lost', 'no-memory', 'wrong-file', 'storage-full', 'offline'] as const),
-  ...(['refused', 'bad-option', 'in-use', 'worker', 'failed'] as const),
+  ...(['no-webgpu', 'no-webgl', 'device-lost', 'no-memory', 'wrong-file', 'storage-full'] as const),
+  ...(['offline', 'refused', 'bad-option', 'in-use', 'worker', 'failed'] as const),
 ];
 
 /**
- * What kind of error it is: the browser has no WebGPU; the device of the backend is lost; there is no memory; a file of the model or the
- * data is not what it should be; the browser's storage is full; the network does not answer; the Hub does not give the model, for its name or for want of a token; an
- * option is wrong; another tab has the run; the worker could not be started, or ended; anything else.
+ * What kind of error it is: the browser has no WebGPU, or no WebGL; the device of the backend is lost; there is no memory; a file of the
+ * model or the data is not what it should be; the browser's storage is full; the network does not answer; the Hub does not give the model,
+ * for its name or for want of a token; an option is wrong; another tab has the run; the worker could not be started, or ended; anything else.
  */
 export type FineTuningErrorCode = (typeof errorCodes)[number];
 

@@ -1,7 +1,7 @@
 /** A run in the browser's storage, as the worker that trains it has it. */
 import type {DirectoryHandle} from '../files/directory_handle';
 import {isDirectoryHandle} from '../files/directory_handle';
-import {namesIn, unlessNotFound, write} from '../files/handle_files';
+import {isNamed, namesIn, unlessNotFound, write} from '../files/handle_files';
 import type {ModelSource} from '../files/source';
 import {isModelFile} from '../llama/files/model_source';
 import {FineTuningError} from './errors';
@@ -23,13 +23,18 @@ const OF_A_MODEL = /^[^/]+\.(json|safetensors|jinja|model)$/i;
 export async function holdRun(run: string): Promise<void> {
   const {locks} = (globalThis.navigator ?? {}) as Partial<Navigator>;
   if (!locks) return;
-  const isHeld = await new Promise<boolean>((resolve, reject) => {
+  const asked = new Promise<boolean>((resolve, reject) => {
     locks
       .request(lockName(run), {ifAvailable: true}, async (lock) => {
         resolve(lock !== null);
         if (lock) await new Promise(() => undefined);
       })
       .catch(reject);
+  });
+  const isHeld = await asked.catch((error: unknown) => {
+    // where a page may keep nothing, there is nothing that tabs share
+    if (isNamed(error, 'SecurityError')) return true;
+    throw error;
   });
   if (isHeld) return;
   throw new FineTuningError(
