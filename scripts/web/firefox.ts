@@ -82,15 +82,25 @@ export class FirefoxTab extends WorkerEvents {
   }
 
   async watch(): Promise<void> {
-    await this.page.exposeFunction('tellEvent', (text: string) => this.tell(text));
-    await this.page.evaluateOnNewDocument(WATCH_WORKERS);
+    await this.page.evaluateOnNewDocument(`window.told = []; window.tellEvent = (text) => told.push(text); ${WATCH_WORKERS}`); // prettier-ignore
+  }
+
+  /** Takes all that the page has to tell: one by one its events would come late, and training is fast. */
+  private async take(): Promise<void> {
+    for (const text of (await this.page.evaluate('told.splice(0)')) as string[]) this.tell(text);
+  }
+
+  protected override async next(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await this.take();
   }
 
   /** Waits for a state of the page. */
   async isIn(state: 'idle' | 'paused' | 'ended', timeout = 60_000): Promise<void> {
     try {
       await this.page.waitForSelector(`body[data-state="${state}"]`, {timeout});
-      await this.page.evaluate('told');
+      await this.take();
     } catch (cause) {
       const seen = [await this.text('phase'), await this.text('notice'), ...this.errors];
       throw new Error(`the page is not ${state}: ${seen.join(' | ')}`, {cause});

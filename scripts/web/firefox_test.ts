@@ -10,7 +10,7 @@ import {expectSameInNode, QUESTION, saveWhole} from './in_node';
 import {quick, Tab} from './tab';
 
 /** Long enough to be broken off twice. */
-const longer = {...quick, steps: 30, evaluateEvery: 10, sampleEvery: 0, saveEvery: 6};
+const longer = {...quick, steps: 60, evaluateEvery: 20, sampleEvery: 0, saveEvery: 6};
 
 describe('in Firefox, the page', () => {
   let firefox: Firefox;
@@ -90,7 +90,7 @@ describe('in Firefox, the page', () => {
     tab = await firefox.open(hosts().preview.url);
     await goOn(tab);
     await tab.isIn('ended');
-    expect(tab.of('ready')[0]!.step).to.be.within(12, 29);
+    expect(tab.of('ready')[0]!.step).to.be.within(12, 59);
     expect(tab.losses()).to.eql(expected);
     expect(tab.errors).to.eql([]);
   });
@@ -98,9 +98,7 @@ describe('in Firefox, the page', () => {
   it('has threads and keeps the run in a private window, which gives it IndexedDB alone', async () => {
     const others = await Firefox.launch({'browser.privatebrowsing.autostart': true});
     try {
-      const tab = await others.open(hosts().plain.url, longer);
-      await tab.page.waitForFunction(() => crossOriginIsolated);
-      await tab.isIn('idle');
+      const tab = await others.open(hosts().preview.url, longer);
       const opfs = (): Promise<FileSystemDirectoryHandle | null> =>
         navigator.storage.getDirectory().catch(() => null);
       expect(await tab.page.evaluate(opfs)).to.equal(null);
@@ -112,7 +110,7 @@ describe('in Firefox, the page', () => {
       const [info] = tab.of('ready');
       expect(info).to.include({backend: 'wasm'});
       expect(info!.threads).to.be.above(1);
-      expect(info!.step).to.be.within(12, 29);
+      expect(info!.step).to.be.within(12, 59);
       expect(tab.losses()).to.eql(expected);
       expect(tab.errors).to.eql([]);
     } finally {

@@ -2,15 +2,13 @@
 import {EventEmitter, once} from 'node:events';
 import type {SentEvent} from '../../src/worker/messages';
 
-/** Has the page tell of each event of its worker in turn, by a function that the browser's driver puts into it; `told` is of the last one. */
+/** Has the page tell of each event of its worker, by a function that the browser's driver puts into it. */
 export const WATCH_WORKERS = `
-  window.told = Promise.resolve();
   window.Worker = class extends Worker {
     constructor(...args) {
       super(...args);
       this.addEventListener('message', ({data}) => {
-        if (data && 'event' in data)
-          window.told = window.told.then(() => window.tellEvent(JSON.stringify(data)));
+        if (data && 'event' in data) window.tellEvent(JSON.stringify(data));
       });
     }
   };
@@ -37,9 +35,12 @@ export class WorkerEvents {
   /** Waits until a step is made. */
   async reaches(step: number, timeout = 60_000): Promise<void> {
     const signal = AbortSignal.timeout(timeout);
-    while (!this.of('step').some((event) => event.step >= step)) {
-      await once(this.emitter, 'event', {signal});
-    }
+    while (!this.of('step').some((event) => event.step >= step)) await this.next(signal);
+  }
+
+  /** Waits for another event, or for what may bring one. */
+  protected async next(signal: AbortSignal): Promise<void> {
+    await once(this.emitter, 'event', {signal});
   }
 
   /** The losses of steps and on held-out examples that the page knows, by their steps; of a step that was made twice the later one. */
