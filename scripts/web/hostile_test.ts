@@ -88,6 +88,8 @@ describe('a hostile', () => {
     ['a model below another folder', () => 'model=../../../etc/passwd'],
     ['a model with markup', () => `model=${encodeURIComponent(markup())}`],
     ['a model of another host', () => `model=${encodeURIComponent(`${hosts().elsewhere.url}/model`)}`], // prettier-ignore
+    ['a model named as a prototype', () => 'model=__proto__/constructor'],
+    ['a model of data', () => `model=${encodeURIComponent(`data:text/html,${markup()}`)}`],
     ['a model that is a script', () => `model=${encodeURIComponent('javascript:alert(1)')}`],
   ] as const) {
     it(`address with ${title} does no harm`, async () => {
