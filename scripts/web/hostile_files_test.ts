@@ -142,7 +142,8 @@ describe('a hostile file', () => {
     expect(tab.errors).to.eql([]);
   });
 
-  it('of a model is refused in words, and the page stays as it was', async () => {
+  it('of a model is refused in words, and the page stays as it was', async function () {
+    this.timeout(240_000); // a worker for each
     const {page} = tab;
     await page.locator('input[name=data][value=pasted]').check();
     await page.fill('#pasted', 'Call me Ishmael.\n'.repeat(40));
