@@ -1,6 +1,6 @@
 /** Which model, which text, which settings: what a run is made of. */
 import type {FineTuneOptions} from './library';
-import {builtInDefaults, settings, tabDefaults, type SettingName, type Settings} from './settings';
+import {asOptions, builtInDefaults, tabDefaults, type Settings} from './settings';
 
 export type ModelChoice =
   | {kind: 'built-in'}
@@ -29,8 +29,10 @@ export interface Choice {
 }
 
 /** The defaults of this page for a model; what is in neither has the library's. */
-export function defaultsFor({model}: Choice): Settings {
-  return model.kind === 'built-in' ? builtInDefaults : tabDefaults;
+export function defaultsFor({model, data}: Choice): Settings {
+  if (model.kind !== 'built-in') return tabDefaults;
+  // its texts are read in rows without gaps
+  return {...builtInDefaults, ...(data.kind === 'built-in' && {packing: 'true'})};
 }
 
 /** The method of a choice. */
@@ -70,27 +72,15 @@ export function dataTitle({data}: Choice): string {
   return first === undefined ? 'your data' : others.length > 0 ? `${first} and more` : first;
 }
 
-/** The settings that matter with the method, where neither given nor defaulted is the library's affair. */
-function settingsOf(choice: Choice): Settings {
-  const method = methodOf(choice);
-  const all = {...defaultsFor(choice), ...choice.settings};
-  return Object.fromEntries(
-    Object.entries(all).filter(([name]) => settings[name as SettingName].matters?.(method) ?? true),
-  );
-}
-
 /** The options of the library. */
 export async function optionsOf(choice: Choice): Promise<FineTuneOptions> {
   const {model, data} = choice;
   const isBuiltIn = model.kind === 'built-in';
   return {
-    ...(settingsOf(choice) as Partial<FineTuneOptions>),
+    ...asOptions({...defaultsFor(choice), ...choice.settings}),
     model: isBuiltIn ? builtInModel : model.kind === 'hub' ? model.name : model.files,
     data: await filesOf(data),
     ...(model.kind === 'hub' && model.token !== '' && {token: model.token}),
-    // The built-in model reads texts, in rows without gaps.
-    ...(isBuiltIn && data.kind === 'built-in' && {dataset: {packing: true}}),
-    ...(isBuiltIn && {prompts: ['The captain']}),
   };
 }
 

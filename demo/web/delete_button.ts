@@ -1,6 +1,5 @@
 import {element} from './dom';
-import {messageOf} from './errors';
-import {showNotice} from './notice';
+import {showError} from './notice';
 
 const REALLY = 4000; // ms for which it asks
 
@@ -22,7 +21,7 @@ export function deleteButton(what: string, remove: () => Promise<unknown>): HTML
     button.disabled = true;
     remove().catch((error: unknown) => {
       button.disabled = false;
-      showNotice(messageOf(error));
+      showError(error);
     });
   });
   ask(false);

@@ -1,25 +1,46 @@
-/** What can be done about an error, in words. */
+/** What went wrong, in words, and what can be done about it. */
 
-const ways: Record<string, string> = {
-  'no-webgpu':
-    'This browser has no WebGPU, or it is turned off. Choose “wasm” under “Computes on”, which every browser has.',
-  'no-webgl':
-    'This browser has no WebGL, or it is turned off. Choose “wasm” under “Computes on”, which every browser has.',
-  'device-lost':
-    'The graphics card was taken away, as happens when it runs out of memory or its driver restarts. Go on from the last checkpoint, or begin again on wasm.',
-  'no-memory':
-    'Close other tabs, or choose fewer blocks, a smaller rank, fewer rows in a batch or shorter rows.',
-  'wrong-file': 'Choose other files; what is taken stands below “Model” and “Text to learn”.',
-  'storage-full':
-    'Delete earlier runs below, or make room on the disk. The last checkpoint is still there.',
-  offline:
-    'Check the connection and begin again: files that have arrived are kept. The built-in model works without a network.',
-  refused:
-    'Check the name under “Model”, and give a token there for a model that is private or behind conditions.',
-  'bad-option': 'Change that setting and begin again.',
-  'in-use': 'Another tab has this run open. Go on there, or close that tab first.',
-  worker:
-    'Reload the page. If that does not help, another browser will: this page needs module workers.',
+/** Of each code of the library: what it means, where its own message says less to who uses the page, and the way out. */
+const known: Record<string, {says?: string; way: string}> = {
+  'no-webgpu': {
+    says: 'This browser has no WebGPU, or it is turned off.',
+    way: 'Choose “wasm” under “Computes on”, which every browser has.',
+  },
+  'no-webgl': {
+    says: 'This browser has no WebGL, or it is turned off.',
+    way: 'Choose “wasm” under “Computes on”, which every browser has.',
+  },
+  'device-lost': {
+    says: 'The graphics card was taken away, as happens when its memory is full or its driver restarts.',
+    way: 'Go on from the last checkpoint, or on wasm.',
+  },
+  'no-memory': {
+    says: 'This tab has no more memory.',
+    way: 'Close other tabs, or choose fewer blocks, a smaller rank, fewer rows in a batch or shorter rows.',
+  },
+  'wrong-file': {
+    way: 'Choose other files; what is taken stands below “Model” and “Text to learn”.',
+  },
+  'storage-full': {
+    says: 'The browser’s storage is full.',
+    way: 'Delete earlier runs below, or make room on the disk. The last checkpoint is still there.',
+  },
+  offline: {
+    says: 'The Hugging Face Hub, or the host of a file, does not answer.',
+    way: 'Check the connection and begin again: files that have arrived are kept. The built-in model works without a network.',
+  },
+  refused: {
+    way: 'Check the name under “Model”, and give a token there for a model that is private or behind conditions.',
+  },
+  'bad-option': {way: 'Change that setting and begin again.'},
+  'in-use': {
+    says: 'Another tab has this run open.',
+    way: 'Go on there, or close that tab first.',
+  },
+  worker: {
+    says: 'The worker that trains did not start, or ended.',
+    way: 'Reload the page. If that does not help, another browser will: this page needs module workers.',
+  },
 };
 
 /** The code of an error of the library; `failed` where there is none. */
@@ -28,14 +49,24 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : 'failed';
 }
 
-/** What it says, without the name of the library's function that says it. */
+/** The message as a sentence, without the function's name that it begins with for who writes a program. */
 export function messageOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/^[a-z]+[A-Z]\w*: /, '');
+  const message = error instanceof Error ? error.message : String(error);
+  const text = message.replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '');
+  // a name of a file stays as it is
+  const begun = text.replace(
+    /^[a-z]+(?= )/,
+    (word) => word.charAt(0).toUpperCase() + word.slice(1),
+  );
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 
-/** The way out; empty where nothing is known but the message. */
-export function wayOut(error: unknown): string {
+/** An error in the words of this page: what happened and the way out; and what else the library says of it. */
+export function wordsOf(error: unknown): {text: string; details?: string} {
   const code = codeOf(error);
-  return Object.hasOwn(ways, code) ? ways[code]! : '';
+  const {says, way = ''} = Object.hasOwn(known, code) ? known[code]! : {};
+  const message = messageOf(error);
+  return says === undefined
+    ? {text: `${message} ${way}`.trim()}
+    : {text: `${says} ${way}`, details: message};
 }

@@ -1,7 +1,7 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
 import {missing, optionsOf} from './choice';
 import {afterPause, byId, element, setText} from './dom';
-import {messageOf, wayOut} from './errors';
+import {wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection} from './library';
 import {settingNames, settings, type SettingName} from './settings';
@@ -43,7 +43,7 @@ export class EstimatePanel {
       this.showEstimate(inspection);
       showPreview(inspection);
     } catch (error) {
-      if (asked === this.count) this.say(`${messageOf(error)} ${wayOut(error)}`.trim(), true);
+      if (asked === this.count) this.say(wordsOf(error).text, true);
     }
   }
 
@@ -72,12 +72,11 @@ export class EstimatePanel {
       settingNames.includes(name as SettingName),
     ) as [SettingName, string | number][];
     const words = known.map(
-      ([name, value]) => `${settings[name].label.toLowerCase()} ${wordOf(name, value)}`,
+      ([name, value]) => `“${settings[name].label}” to ${wordOf(name, value)}`,
     );
-    const button = element('button', {type: 'button', textContent: `Take ${words.join(', ')}`});
+    const button = element('button', {type: 'button', textContent: `Set ${words.join(', ')}`});
     button.addEventListener('click', () => {
       this.form.apply(Object.fromEntries(known));
-      this.update();
     });
     return button;
   }
@@ -85,7 +84,7 @@ export class EstimatePanel {
 
 function wordOf(name: SettingName, value: string | number): string {
   const setting = settings[name];
-  return setting.kind === 'choice' ? (setting.choices[value] ?? String(value)) : String(value);
+  return setting.kind === 'choice' ? `“${setting.choices[value] ?? value}”` : String(value);
 }
 
 function nothingFits(): HTMLElement {
@@ -130,6 +129,11 @@ function drawStack(
     `${bytesText(total)}: weights ${bytesText(parts.weights)}, optimizer ${bytesText(parts.state)}, the rest ${bytesText(rest)}; plain fine-tuning ${bytesText(plainBytes)}`,
   );
   stack.replaceChildren(svg);
+  const isLimit = most === limit;
+  setText(
+    byId('estimate-whole'),
+    most === total ? '' : `whole bar: ${isLimit ? 'what the tab may have' : 'plain fine-tuning'}`,
+  );
 }
 
 /** Examples in pieces, those that are learnt marked; all of it as text. */

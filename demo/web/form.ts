@@ -10,18 +10,29 @@ import {
 } from './choice';
 import {byId, element} from './dom';
 import {DropZone} from './drop_zone';
-import {readSetting, settingNames, settings, type SettingName, type Settings} from './settings';
+import {
+  readSetting,
+  settingNames,
+  settings,
+  whatItTakes,
+  type Setting,
+  type SettingName,
+  type Settings,
+} from './settings';
 
 const suggestedModels = [
   'HuggingFaceTB/SmolLM2-135M-Instruct',
   'HuggingFaceTB/SmolLM2-360M-Instruct',
   'Qwen/Qwen2.5-0.5B-Instruct',
 ];
-const WIDE: readonly SettingName[] = ['method', 'backend'];
+/** Those that have a row of the form for themselves. */
+const WIDE: readonly SettingName[] = [
+  ...(['method', 'backend', 'fields', 'template', 'gradientCheckpointing', 'prompts'] as const),
+];
 
 interface Field {
   frame: HTMLElement;
-  input: HTMLInputElement | HTMLSelectElement;
+  input: HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
   help: HTMLElement;
 }
 
@@ -84,7 +95,7 @@ export class Form {
 
   private addFields(areMore: boolean): void {
     for (const name of settingNames) {
-      if ((settings[name].isMore ?? false) === areMore) this.addField(name);
+      if ((settings[name].more !== undefined) === areMore) this.addField(name);
     }
   }
 
@@ -100,16 +111,21 @@ export class Form {
       this.dataTabs.select(text);
       this.choice.data = {kind: 'built-in', text: text as TextName};
     }
-    this.apply(given);
+    this.fill(given);
   }
 
   /** Sets some of the settings. */
   apply(given: Settings): void {
+    this.fill(given);
+    this.onChange();
+  }
+
+  private fill(given: Settings): void {
     Object.assign(this.choice.settings, given);
     for (const [name, value] of Object.entries(given)) {
       const {input} = this.fields[name as SettingName];
       input.value = String(value);
-      if (settings[name as SettingName].isMore) byId<HTMLDetailsElement>('more').open = true;
+      if (settings[name as SettingName].more) byId<HTMLDetailsElement>('more').open = true;
     }
     this.refresh();
   }
@@ -120,7 +136,7 @@ export class Form {
   }
 
   focus(name: SettingName): void {
-    if (settings[name].isMore) byId<HTMLDetailsElement>('more').open = true;
+    if (settings[name].more) byId<HTMLDetailsElement>('more').open = true;
     this.fields[name].input.focus();
   }
 
@@ -137,16 +153,7 @@ export class Form {
     const setting = settings[name];
     const id = `setting-${name}`;
     const helpId = `${id}-help`;
-    const input =
-      setting.kind === 'choice'
-        ? element(
-            'select',
-            {id},
-            ...Object.entries(setting.choices).map(([value, label]) =>
-              element('option', {value, textContent: label}),
-            ),
-          )
-        : element('input', {id, inputMode: 'decimal', autocomplete: 'off', maxLength: 12});
+    const input = inputOf(setting, id);
     input.setAttribute('aria-describedby', helpId);
     const help = element('p', {id: helpId, className: 'help', textContent: setting.help});
     const frame = element(
@@ -157,8 +164,19 @@ export class Form {
       help,
     );
     input.addEventListener('input', () => this.read(name));
-    byId(setting.isMore ? 'more-settings' : 'settings').append(frame);
+    this.groupOf(setting).append(frame);
     this.fields[name] = {frame, input, help};
+  }
+
+  /** Where it stands. */
+  private groupOf({more}: Setting): HTMLElement {
+    if (more === undefined) return byId('settings');
+    const id = `more-${more.toLowerCase().replace(' ', '-')}`;
+    const known = document.getElementById(id);
+    if (known) return known;
+    const group = element('div', {id, className: 'settings'});
+    byId('more').append(element('h3', {textContent: more}), group);
+    return group;
   }
 
   /** Takes what a field has; of a text that is no value it says so, and keeps nothing. */
@@ -170,10 +188,7 @@ export class Form {
     const isWrong = text !== '' && value === null;
     input.ariaInvalid = String(isWrong);
     help.classList.toggle('wrong', isWrong);
-    help.textContent =
-      isWrong && setting.kind === 'number'
-        ? `${setting.isWhole ? 'A whole number' : 'A number'} from ${setting.min} to ${setting.max}.`
-        : setting.help;
+    help.textContent = isWrong ? whatItTakes(setting) : setting.help;
     const fallback = this.fallback(name);
     if (value === null || (setting.kind === 'choice' && value === fallback)) {
       this.choice.settings = Object.fromEntries(
@@ -201,7 +216,7 @@ export class Form {
       input.disabled = !matters;
       frame.classList.toggle('idle', !matters);
       const fallback = this.fallback(name);
-      if (input instanceof HTMLInputElement) {
+      if (!(input instanceof HTMLSelectElement)) {
         input.placeholder = matters
           ? String(fallback ?? ('otherwise' in setting ? setting.otherwise : ''))
           : 'not used';
@@ -298,6 +313,22 @@ const mobyDickText = 'The novel: another century’s prose, which the model has 
 const speechesText =
   'Recent State of the Union addresses, of the kind that the model already knows.';
 const dataText = 'jsonl, json, csv, tsv or plain text: chats, prompts with answers, or texts.';
+
+/** The field of a setting. */
+function inputOf(setting: Setting, id: string): Field['input'] {
+  if (setting.kind === 'choice') {
+    const options = Object.entries(setting.choices).map(([value, textContent]) =>
+      element('option', {value, textContent}),
+    );
+    return element('select', {id}, ...options);
+  }
+  if (setting.kind === 'number')
+    return element('input', {id, inputMode: 'decimal', autocomplete: 'off', maxLength: 12});
+  const {maxLength, hasLines = false} = setting;
+  return hasLines
+    ? element('textarea', {id, rows: 2, maxLength, spellcheck: false})
+    : element('input', {id, maxLength, autocomplete: 'off', spellcheck: false});
+}
 
 function note(textContent: string): HTMLElement {
   return element('p', {className: 'note', textContent});

@@ -4,7 +4,7 @@ import {Chat} from './chat';
 import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
 import {byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
-import {codeOf, messageOf, wayOut} from './errors';
+import {codeOf, messageOf, wordsOf} from './errors';
 import {EstimatePanel} from './estimate';
 import {Form} from './form';
 import {Frames} from './frames';
@@ -13,19 +13,20 @@ import {
   resumeInWorker,
   type FineTuning,
   type Outcome,
+  type ResumeOptions,
   type RunSummary,
   type SaveForm,
   type StatusEvent,
 } from './library';
 import {showKeptModels} from './kept_models';
-import {hideNotice, showNotice} from './notice';
+import {hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
 import {dataOf, isOfBuiltIn, modelOf} from './run_words';
 import {Runs} from './runs';
 import {makeCharts, Stage} from './stage';
-import {bytesText, countText} from './words';
+import {bytesText, countText, percentText} from './words';
 
 /** What a run is of. */
 interface Title extends ReportTitle {
@@ -43,6 +44,7 @@ let canKeep = true;
 /** What the run in the page is made of, in words. */
 let title: Title = {model: '', data: '', method: 'owlore', goesOn: true};
 
+const pageTitle = document.title;
 const frames = new Frames();
 const chat = new Chat();
 const runs = new Runs((run) => goOnWith(run));
@@ -75,7 +77,7 @@ function showStart(): void {
   if (state !== 'idle') return;
   say(
     isDefault
-      ? 'Some minutes, 6 MB, nothing to install.'
+      ? 'A minute or two, 6 MB, nothing to install.'
       : (missing(form.choice) ??
           `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
   );
@@ -115,7 +117,7 @@ async function start(): Promise<void> {
   }
 }
 
-function goOnWith(summary: RunSummary): void {
+function goOnWith(summary: RunSummary, options: Pick<ResumeOptions, 'backend'> = {}): void {
   leave();
   title = {
     model: modelOf(summary),
@@ -125,7 +127,7 @@ function goOnWith(summary: RunSummary): void {
   };
   setState('starting');
   say('Opening …');
-  follow(resumeInWorker(summary.name));
+  follow(resumeInWorker(summary.name, options));
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
 }
@@ -143,8 +145,11 @@ function follow(training: FineTuning): void {
     .on('status', (status) => {
       if (run === training) showStatus(status);
     })
-    .on('step', () => {
-      if (run === training) frames.ask(showProgress);
+    .on('step', ({step}) => {
+      if (run !== training) return;
+      frames.ask(showProgress);
+      // all that is seen of a tab in the background
+      document.title = `${percentText(step / (log?.info?.steps ?? step))} · ${pageTitle}`;
     })
     .on('paused', ({step}) => {
       setState('paused');
@@ -157,7 +162,7 @@ function follow(training: FineTuning): void {
       announce('Training goes on.');
     })
     .on('warning', (warning) => {
-      if (warning.code) showNotice([warning.text, wayOut(warning)].join(' ').trim());
+      if (warning.code) showError(Object.assign(new Error(warning.text), {code: warning.code}));
       else console.info(warning.text);
     });
   training.ready.then(
@@ -182,7 +187,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   setState('ended');
   const words = stopped
     ? `Stopped after step ${countText(step)} of ${countText(steps)}.`
-    : sentence(`Done: ${title.model} has learnt from ${title.data}`);
+    : `Done: ${title.model} has learnt from ${title.data}.`;
   say(words);
   announce(words);
   byId<HTMLProgressElement>('progress').value = steps === 0 ? 1 : step / steps;
@@ -199,29 +204,33 @@ function failed(error: unknown): void {
   leave();
   setState('idle');
   say('It did not work.');
+  const isOfGpu = ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error));
+  const startOnWasm = () => {
+    form.apply({backend: 'wasm'});
+    void start();
+  };
   const actions =
     hadSteps && name !== null
-      ? [{label: 'Go on from the last checkpoint', act: () => void goOnByName(name)}]
-      : ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error))
-        ? [
-            {
-              label: 'Start on wasm',
-              act: () => {
-                form.apply({backend: 'wasm'});
-                formChanged();
-                void start();
-              },
-            },
-          ]
+      ? [
+          {label: 'Go on from the last checkpoint', act: () => void goOnByName(name)},
+          ...(isOfGpu
+            ? [{label: 'Go on with wasm', act: () => void goOnByName(name, {backend: 'wasm'})}]
+            : []),
+        ]
+      : isOfGpu
+        ? [{label: 'Start on wasm', act: startOnWasm}]
         : [];
-  showNotice(`${sentence(messageOf(error))} ${wayOut(error)}`.trim(), actions);
+  showError(error, actions);
   console.info(error);
   void refreshRuns();
 }
 
-async function goOnByName(name: string): Promise<void> {
+async function goOnByName(
+  name: string,
+  options: Parameters<typeof goOnWith>[1] = {},
+): Promise<void> {
   const found = (await runs.refresh()).find((one) => one.name === name);
-  if (found) goOnWith(found);
+  if (found) goOnWith(found, options);
   else showNotice('This run has no checkpoint yet.');
 }
 
@@ -236,13 +245,9 @@ function leave(): void {
   setTimeout(() => void refreshRuns(), 500);
 }
 
-function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-}
-
 // --- what is shown of it
 
-const buttons = ['start', 'resume', 'pause', 'stop', 'again'] as const;
+const buttons = ['start', 'resume', 'pause', 'stop', 'compare', 'again'] as const;
 const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
   idle: ['start'],
   starting: ['stop'],
@@ -250,11 +255,12 @@ const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
   pausing: ['pause', 'stop'],
   paused: ['resume', 'stop'],
   stopping: ['stop'],
-  ended: ['again'],
+  ended: ['compare', 'again'],
 };
 
 function setState(next: State): void {
   state = next;
+  document.title = next === 'ended' ? `Done · ${pageTitle}` : pageTitle;
   document.body.dataset.state = next;
   const had = document.activeElement?.id;
   for (const name of buttons) {
@@ -343,7 +349,7 @@ onClick('start', () => void start());
 onClick('pause', () => {
   setState('pausing');
   say('Pausing after this step …');
-  run?.pause().catch((error: unknown) => showNotice(`${messageOf(error)} ${wayOut(error)}`));
+  run?.pause().catch((error: unknown) => showError(error));
 });
 onClick('resume', () => run?.resume());
 onClick('stop', () => {
@@ -356,6 +362,10 @@ onClick('stop', () => {
   setState('stopping');
   say('Stopping after this step …');
   run?.stop().catch(() => undefined); // told by `finished`
+});
+onClick('compare', () => {
+  byId('after').scrollIntoView({block: 'start'});
+  byId('chat-text').focus({preventScroll: true});
 });
 onClick('again', () => {
   leave();
@@ -388,7 +398,7 @@ function download(form: SaveForm): () => void {
     setText(note, 'Writing the files …');
     downloadModel(training, form, 'owlore-model').then(
       () => setText(note, 'Handed to your downloads.'),
-      (error: unknown) => setText(note, `${messageOf(error)} ${wayOut(error)}`),
+      (error: unknown) => setText(note, wordsOf(error).text),
     );
   };
 }
@@ -431,6 +441,6 @@ void listed.then((found) => {
   showNotice(
     `A run stopped at step ${countText(latest.step)} of ${countText(latest.steps)}: ${modelOf(latest)} on ${dataOf(latest)}.`,
     [{label: 'Go on', act: () => goOnWith(latest)}],
-    'friendly',
+    {kind: 'friendly'},
   );
 });

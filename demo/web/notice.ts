@@ -1,5 +1,6 @@
 /** The one place where the page says that something went wrong, or that something can be done. */
 import {byId, element} from './dom';
+import {wordsOf} from './errors';
 
 export interface Action {
   label: string;
@@ -10,7 +11,7 @@ export interface Action {
 export function showNotice(
   text: string,
   actions: readonly Action[] = [],
-  kind: 'bad' | 'friendly' = 'bad',
+  {kind = 'bad', details}: {kind?: 'bad' | 'friendly'; details?: string | undefined} = {},
 ): void {
   const notice = byId('notice');
   notice.classList.toggle('friendly', kind === 'friendly');
@@ -22,8 +23,24 @@ export function showNotice(
     });
     return button;
   });
-  notice.replaceChildren(element('p', {textContent: text}), ...buttons);
+  const words = element('div', {className: 'words'}, element('p', {textContent: text}));
+  if (details !== undefined)
+    words.append(
+      element(
+        'details',
+        {},
+        element('summary', {textContent: 'Details'}),
+        element('p', {textContent: details}),
+      ),
+    );
+  notice.replaceChildren(words, ...buttons);
   notice.hidden = false;
+}
+
+/** Shows what an error is, and the way out. */
+export function showError(error: unknown, actions: readonly Action[] = []): void {
+  const {text, details} = wordsOf(error);
+  showNotice(text, actions, {details});
 }
 
 export function hideNotice(): void {

@@ -2,6 +2,7 @@
 import {byId, element} from './dom';
 import type {RunLog} from './run_log';
 
+let ghost: HTMLElement | null = null;
 const shown = {log: null as RunLog | null, count: 0, last: -1};
 
 export function showSamples(log: RunLog): void {
@@ -12,7 +13,9 @@ export function showSamples(log: RunLog): void {
   const from = isLonger ? shown.count : 0;
   Object.assign(shown, {log, count: samples.length, last});
   const list = byId('samples');
-  if (from === 0) list.replaceChildren();
+  // a word of what will be there, until it is
+  ghost ??= byId('samples-ghost');
+  if (from === 0) list.replaceChildren(...(samples.length === 0 ? [ghost] : []));
   for (const {step, prompt, text} of samples.slice(from)) {
     list.prepend(
       element(

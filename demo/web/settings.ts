@@ -1,4 +1,5 @@
 /** The settings of a run that the form offers and the address keeps, under the names of the library's options. */
+import type {FineTuneOptions} from '../../src/worker/options';
 
 export type SettingName =
   | 'method'
@@ -19,10 +20,17 @@ export type SettingName =
   | 'embedding'
   | 'frozenDtype'
   | 'gradientCheckpointing'
+  | 'format'
+  | 'fields'
+  | 'packing'
+  | 'learnPrompts'
+  | 'template'
   | 'validationSplit'
   | 'evaluateEvery'
   | 'sampleEvery'
+  | 'prompts'
   | 'saveEvery'
+  | 'run'
   | 'threads';
 
 /** What is given; what is not has the library's default, or that of this page. */
@@ -34,8 +42,8 @@ interface Common {
   help: string;
   /** What a field shows that is left empty, where the page has no default of its own. */
   otherwise?: string;
-  /** Whether it stands under "more". */
-  isMore?: boolean;
+  /** Under which title it stands below "more"; undefined: it does not. */
+  more?: 'Examples' | 'Method' | 'Memory' | 'The run';
   /** Whether it plays a part with a method. */
   matters?: (method: string) => boolean;
 }
@@ -53,7 +61,16 @@ export interface ChoiceSetting extends Common {
   choices: Record<string, string>;
 }
 
-export type Setting = NumberSetting | ChoiceSetting;
+export interface TextSetting extends Common {
+  kind: 'text';
+  maxLength: number;
+  /** Whether it may have several lines. */
+  hasLines?: boolean;
+  /** What it must be, with that in words. */
+  form?: {pattern: RegExp; words: string};
+}
+
+export type Setting = NumberSetting | ChoiceSetting | TextSetting;
 
 const count = {kind: 'number', min: 1, max: 1e6, isWhole: true} as const;
 const drawsBlocks = (method: string) => !['galore', 'lora', 'full'].includes(method);
@@ -124,12 +141,71 @@ export const settings: Record<SettingName, Setting> = {
       webgl: 'WebGL',
     },
   },
+  format: {
+    kind: 'choice',
+    label: 'Examples are',
+    help: 'Told by their fields, unless you say.',
+    choices: {
+      auto: 'told by fields',
+      text: 'texts',
+      chat: 'chats',
+      'prompt-completion': 'prompts, answers',
+      alpaca: 'instructions (Alpaca)',
+    },
+    more: 'Examples',
+  },
+  packing: {
+    kind: 'choice',
+    label: 'Examples in a row',
+    help: 'Rows without gaps learn more in a step from short texts.',
+    choices: {false: 'one', true: 'as many as fit'},
+    more: 'Examples',
+  },
+  learnPrompts: {
+    kind: 'choice',
+    label: 'The loss counts',
+    help: 'Most train on answers alone.',
+    choices: {false: 'answers', true: 'prompts, too'},
+    more: 'Examples',
+  },
+  validationSplit: {
+    kind: 'number',
+    min: 0,
+    max: 0.9,
+    isWhole: false,
+    label: 'Part held out',
+    help: 'Examples that do not train and whose loss is measured.',
+    otherwise: '0.05',
+    more: 'Examples',
+  },
+  fields: {
+    kind: 'text',
+    maxLength: 300,
+    label: 'Names of the fields',
+    help: 'Such as prompt=question,answer=reply, or text=body.',
+    otherwise: 'the usual ones',
+    form: {
+      pattern:
+        /^(text|messages|prompt|answer|system)=[^,=]+(,(messages|prompt|answer|system)=[^,=]+)*$/,
+      words: 'Such as prompt=question,answer=reply, or text=body.',
+    },
+    more: 'Examples',
+  },
+  template: {
+    kind: 'text',
+    maxLength: 8000,
+    hasLines: true,
+    label: 'Chat template',
+    help: 'How messages become one text, in Jinja.',
+    otherwise: 'the model’s own',
+    more: 'Examples',
+  },
   interval: {
     ...count,
     label: 'Steps between draws',
     help: 'After so many steps other blocks are drawn.',
     otherwise: '50',
-    isMore: true,
+    more: 'Method',
     matters: drawsBlocks,
   },
   scores: {
@@ -142,7 +218,7 @@ export const settings: Record<SettingName, Setting> = {
       blockInfluence: 'influence on the text',
       uniform: 'chance alone',
     },
-    isMore: true,
+    more: 'Method',
     matters: usesScores,
   },
   refreshInterval: {
@@ -150,7 +226,7 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Steps between bases',
     help: 'After so many of its steps a matrix chooses its directions anew.',
     otherwise: '200',
-    isMore: true,
+    more: 'Method',
     matters: (method) => isLowRank(method) && method !== 'lora',
   },
   schedule: {
@@ -158,7 +234,7 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Rate over time',
     help: 'How the rate falls until the last step.',
     choices: {linear: 'falls evenly to 0', cosine: 'falls as a cosine', constant: 'stays'},
-    isMore: true,
+    more: 'Method',
   },
   warmup: {
     ...count,
@@ -166,7 +242,7 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Steps of warm-up',
     help: 'In which the rate rises from 0.',
     otherwise: '0',
-    isMore: true,
+    more: 'Method',
   },
   accumulate: {
     ...count,
@@ -174,22 +250,22 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Batches in a step',
     help: 'Averages the gradients of several small batches.',
     otherwise: '1',
-    isMore: true,
+    more: 'Method',
   },
   embedding: {
     kind: 'choice',
     label: 'Embedding and head',
     help: 'In models with many tokens these take most of the memory.',
     choices: {full: 'train', 'low-rank': 'train by low-rank steps', frozen: 'stay as they are'},
-    isMore: true,
+    more: 'Memory',
     matters: (method) => method !== 'badam' && method !== 'lora',
   },
   frozenDtype: {
     kind: 'choice',
-    label: 'What does not train is kept at',
-    help: '16 bits take half of the memory.',
+    label: 'Sleeping blocks at',
+    help: 'What does not train takes half of the memory at 16 bits.',
     choices: {F32: '32 bits', BF16: '16 bits'},
-    isMore: true,
+    more: 'Memory',
     matters: drawsBlocks,
   },
   gradientCheckpointing: {
@@ -197,24 +273,14 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Compute activations twice',
     help: 'Takes less memory and more time.',
     choices: {auto: 'where it pays', blocks: 'in every block', none: 'never'},
-    isMore: true,
-  },
-  validationSplit: {
-    kind: 'number',
-    min: 0,
-    max: 0.9,
-    isWhole: false,
-    label: 'Part held out',
-    help: 'Examples that do not train and whose loss is measured.',
-    otherwise: '0.05',
-    isMore: true,
+    more: 'Memory',
   },
   evaluateEvery: {
     ...count,
     label: 'Steps between held-out losses',
     help: 'Each takes a moment.',
     otherwise: 'a tenth of the run',
-    isMore: true,
+    more: 'The run',
   },
   sampleEvery: {
     ...count,
@@ -222,7 +288,7 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Steps between samples',
     help: 'Of text that the model writes; 0: none.',
     otherwise: 'a tenth of the run',
-    isMore: true,
+    more: 'The run',
   },
   saveEvery: {
     ...count,
@@ -230,7 +296,7 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Steps between checkpoints',
     help: 'From which a closed tab goes on; 0: only when you pause or stop.',
     otherwise: 'a tenth of the run',
-    isMore: true,
+    more: 'The run',
   },
   seed: {
     ...count,
@@ -239,24 +305,56 @@ export const settings: Record<SettingName, Setting> = {
     label: 'Seed',
     help: 'The same seed gives the same run.',
     otherwise: '0',
-    isMore: true,
+    more: 'The run',
   },
   threads: {
     ...count,
     max: 64,
     label: 'Threads of wasm',
     help: 'The results are the same on any number.',
-    otherwise: 'as many as there are',
-    isMore: true,
+    otherwise: 'all',
+    more: 'The run',
+  },
+  run: {
+    kind: 'text',
+    maxLength: 100,
+    label: 'Name of the run',
+    help: 'Under which this browser keeps it.',
+    otherwise: 'model and time',
+    form: {
+      pattern: /^(?!\.)[^\\/:*?"<>|\p{Cc}]*[^\\/:*?"<>|\p{Cc}.]$/u,
+      words: 'Without \\ / : * ? " < > | and without a dot at its ends.',
+    },
+    more: 'The run',
+  },
+  prompts: {
+    kind: 'text',
+    maxLength: 1000,
+    hasLines: true,
+    label: 'Samples go on with, or answer',
+    help: 'One in each line.',
+    otherwise: 'a held-out example',
+    more: 'The run',
   },
 };
 
 export const settingNames = Object.keys(settings) as SettingName[];
 
+/** What a field takes, in words. */
+export function whatItTakes(setting: Setting): string {
+  if (setting.kind === 'number')
+    return `${setting.isWhole ? 'A whole number' : 'A number'} from ${setting.min} to ${setting.max}.`;
+  return setting.kind === 'text' ? (setting.form?.words ?? setting.help) : setting.help;
+}
+
 /** The value that a text stands for, or null if it is none that the setting takes. */
 export function readSetting(name: SettingName, text: string): string | number | null {
   const setting = settings[name];
   if (setting.kind === 'choice') return Object.hasOwn(setting.choices, text) ? text : null;
+  if (setting.kind === 'text') {
+    const isRight = text.length <= setting.maxLength && (setting.form?.pattern.test(text) ?? true);
+    return isRight && text !== '' ? text : null;
+  }
   const value = Number(text);
   const {min, max, isWhole} = setting;
   const isIn = text.trim() !== '' && value >= min && value <= max;
@@ -286,4 +384,41 @@ export const builtInDefaults: Settings = {
   sampleEvery: 20,
   saveEvery: 50,
   validationSplit: 0.015,
+  prompts: 'The captain',
 };
+
+/** The settings that play a part with their method, as the library takes them. */
+export function asOptions(given: Settings): Partial<FineTuneOptions> {
+  const {method = 'owlore'} = given;
+  const mattering = Object.entries(given).filter(
+    ([name]) => settings[name as SettingName].matters?.(String(method)) ?? true,
+  );
+  const {format, fields, packing, learnPrompts, template, prompts, ...others} = Object.fromEntries(
+    mattering,
+  ) as Settings;
+  const dataset = {
+    ...(format !== undefined && {format}),
+    ...(fields !== undefined && {fields: fieldsOf(String(fields))}),
+    ...(packing !== undefined && {packing: packing === 'true'}),
+    ...(learnPrompts !== undefined && {learnPrompts: learnPrompts === 'true'}),
+    ...(template !== undefined && {template}),
+  };
+  return {
+    ...others,
+    ...(Object.keys(dataset).length > 0 && {dataset}),
+    ...(prompts !== undefined && {prompts: linesOf(String(prompts))}),
+  } as Partial<FineTuneOptions>;
+}
+
+/** Of `prompt=question,answer=reply`. */
+function fieldsOf(text: string): Record<string, string> {
+  const pairs = text.split(',').map((part) => part.split('=').map((each) => each.trim()));
+  return Object.fromEntries(pairs) as Record<string, string>;
+}
+
+function linesOf(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+}

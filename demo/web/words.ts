@@ -4,8 +4,9 @@ const nbsp = '\u00a0';
 
 /** A size, such as 181 MB. */
 export function bytesText(bytes: number): string {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)}${nbsp}GB`;
-  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)}${nbsp}MB`;
+  const text = (unit: number, digits: number): string => (bytes / unit).toFixed(digits);
+  if (bytes >= 999.5e6) return `${text(1e9, bytes < 9.995e9 ? 2 : 1)}${nbsp}GB`;
+  if (bytes >= 999e3) return `${text(1e6, bytes < 99.95e6 ? 1 : 0)}${nbsp}MB`;
   return `${Math.ceil(bytes / 1e3)}${nbsp}kB`;
 }
 

@@ -190,10 +190,7 @@ describe('the page', () => {
       ]);
     const note = tab.page.locator('#estimate-note');
     await note.filter({hasText: /^No: it would take [\d.]+\sGB of the 3\.98\sGB/}).waitFor();
-    await tab.page
-      .locator('#estimate-way')
-      .getByRole('button', {name: /^Take /})
-      .click();
+    await tab.page.locator('#estimate-way').getByRole('button', {name: /^Set /}).click();
     await note.filter({hasText: /^Yes: it takes [\d.]+\sGB/}).waitFor();
     expect(tab.errors).to.eql([]);
   });

@@ -79,8 +79,8 @@ const models: Readonly<Record<string, readonly [Files, RegExp]>> = {
   'safetensors: offsets below 0': [withHeader(changed({data_offsets: [-8, 8]})), /no valid data_offsets/],
   'safetensors: a shape of 2^60': [withHeader(changed({shape: [2 ** 30, 2 ** 30]})), /must have 2305843009213694000 bytes/],
   'safetensors: a type of markup': [withHeader(changed({dtype: markup})), /<img src=x/],
-  'safetensors: names of markup': [withHeader(JSON.stringify(header).replaceAll('model.layers', markup.replaceAll('"', "'"))), /no file has tensor/],
-  'safetensors: a name __proto__': [withHeader(JSON.stringify(header).replace(tensor, '__proto__')), /no file has tensor/],
+  'safetensors: names of markup': [withHeader(JSON.stringify(header).replaceAll('model.layers', markup.replaceAll('"', "'"))), /no file has tensor/i],
+  'safetensors: a name __proto__': [withHeader(JSON.stringify(header).replace(tensor, '__proto__')), /no file has tensor/i],
   'index: a file above the folder': [withIndex({[tensor]: '../../../etc/passwd'}), /\.\.\/etc\/passwd/],
   'index: a file of another host': [withIndex({[tensor]: 'https://example.com/model.safetensors'}), /example\.com/],
   'index: markup': [withIndex({[markup]: markup}), /\w/],
@@ -103,7 +103,7 @@ const models: Readonly<Record<string, readonly [Files, RegExp]>> = {
   'tokenizer: a model of markup': [withTokenizer({...tokenizer, model: {type: markup, vocab: {[markup]: 0}, merges: [markup]}}), /tokenizer\.json cannot be used/],
   'tokenizer: ids that are no numbers': [withTokenizer({...tokenizer, model: {vocab: {a: markup}}}), /tokenizer\.json cannot be used/],
   'tokenizer: a pattern without an end': [withTokenizer({...tokenizer, pre_tokenizer: {type: 'Split', pattern: {Regex: '(a+)+$'}, behavior: 'Isolated', invert: false}}), /may take for ever/],
-  'nothing of a model': [{[`${markup}.json`]: Buffer.from('{}')}, /there is no config\.json in the files given/],
+  'nothing of a model': [{[`${markup}.json`]: Buffer.from('{}')}, /there is no config\.json in the files given/i],
 }; // prettier-ignore
 
 /** Files of data, with what is said of them. */

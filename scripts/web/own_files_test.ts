@@ -146,7 +146,7 @@ describe('a model of one’s own', () => {
       expect(await noticeOf(tab)).to.match(/private.*give a token there/);
       await tab.page.fill('#hub-token', 'hf_wrong');
       await tab.click('start');
-      expect(await noticeOf(tab)).to.match(/^the Hub does not accept your token/);
+      expect(await noticeOf(tab)).to.match(/^The Hub does not accept your token/);
       hub.options.isGated = true;
       await tab.page.fill('#hub-token', 'hf_secret');
       await tab.click('start');

@@ -82,7 +82,7 @@ export interface FineTuneOptions {
   evaluateEvery?: number;
   /** Steps between checkpoints in the browser's storage; 0: only when the run is paused, stopped or done. Default: a tenth of the run. */
   saveEvery?: number;
-  /** Steps between samples of text, in which each token is the most probable one; 0: none. Default: a tenth of the run. */
+  /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; 0: none. Default: a tenth of the run. */
   sampleEvery?: number;
   /**
    * What samples answer: messages of a user where the model has a chat template, and otherwise beginnings of texts. Default: that of a

@@ -17,6 +17,9 @@ import type {RunStore} from './run_store';
 import {saveModel} from './saving';
 import {samplePrompts, writeText} from './texts';
 
+/** How samples are drawn: with the same draws each time, so that only what was learnt makes a difference. */
+const SAMPLES = {temperature: 0.7, seed: 0};
+
 /** Most tokens of a sample. */
 const SAMPLE_TOKENS = 64;
 
@@ -216,7 +219,7 @@ export class TrainingProgram {
       if (ids.length === 0 || ids.length > positions / 2) continue;
       const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
       const text = await this.turns.take(() =>
-        merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, seed: 0})),
+        merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, ...SAMPLES})),
       );
       this.history.add({event: 'sample', data: {step, prompt, text}});
     }

@@ -7,9 +7,6 @@ import type {BlockInfo} from '../library';
 import type {RunLog} from '../run_log';
 import {percentText} from '../words';
 
-const LARGEST_ROW = 28;
-const SMALLEST_ROW = 10;
-const PICTURE_HEIGHT = 224; // of rows, as long as they are not smaller than the smallest
 const AXIS = 20;
 const idleBlocks = 8;
 
@@ -35,6 +32,7 @@ export class HeatMap {
     new ResizeObserver(() => this.drawAll()).observe(canvas);
     onColorsChange(() => this.drawAll());
     canvas.addEventListener('pointermove', (event) => this.pointAt(event.offsetX, event.offsetY));
+    canvas.addEventListener('pointerdown', (event) => this.pointAt(event.offsetX, event.offsetY));
     canvas.addEventListener('pointerleave', () => this.point(null));
     canvas.addEventListener('keydown', (event) => this.moveBy(event));
     canvas.addEventListener('focus', () => this.readout.setAttribute('aria-live', 'polite'));
@@ -53,8 +51,6 @@ export class HeatMap {
 
   private makeRows(count: number): void {
     this.blocks = count;
-    const row = Math.min(LARGEST_ROW, Math.max(SMALLEST_ROW, Math.floor(PICTURE_HEIGHT / count)));
-    this.frame.style.setProperty('--row', `${row}px`);
     this.frame.style.setProperty('--rows', String(count));
     this.rowElements = Array.from({length: count}, (_, i) =>
       element(

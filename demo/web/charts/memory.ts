@@ -24,7 +24,7 @@ export class MemoryChart {
     });
     this.plot = makePlot(target, {
       series: [area('activations'), area('state'), area('weights')],
-      yRange: (_, __, max) => [0, Math.max(max ?? 0, this.plain, 1) * 1.12],
+      yRange: (_, __, max) => [0, Math.max(max ?? 0, this.plain, 1) * 1.16],
       yValues: (values) => values.map((value) => (value === 0 ? '0' : tickText(value))),
       onPoint: (index) => {
         this.pointed = index;
@@ -42,6 +42,16 @@ export class MemoryChart {
         ctx.moveTo(bbox.left, y);
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
+        ctx.fillStyle = color('held-out');
+        ctx.font = `${12 * devicePixelRatio}px system-ui, "DejaVu Sans", sans-serif`;
+        ctx.textAlign = 'right';
+        ctx.textBaseline = 'bottom';
+        const words = `plain fine-tuning ${bytesText(this.plain)}`;
+        ctx.fillText(
+          words,
+          bbox.left + bbox.width - 4 * devicePixelRatio,
+          y - 5 * devicePixelRatio,
+        );
         ctx.restore();
       },
     });

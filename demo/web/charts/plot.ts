@@ -3,7 +3,6 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import {color, onColorsChange} from '../dom';
 
-const HEIGHT = 250;
 const font = '12px system-ui, "DejaVu Sans", sans-serif';
 const wholeSteps = [0, 1, 2, 3, 4, 5].flatMap((e) => [1, 2, 5].map((n) => n * 10 ** e));
 
@@ -36,7 +35,7 @@ export function makePlot(target: HTMLElement, options: PlotOptions): Plot {
   const plot = new uPlot(
     {
       width: target.clientWidth || 300,
-      height: HEIGHT,
+      height: target.clientHeight || 250,
       padding: [8, 16, 0, 0],
       legend: {show: false},
       cursor: {drag: {x: false, y: false}, points: {size: 7}, y: false},
@@ -68,10 +67,9 @@ export function makePlot(target: HTMLElement, options: PlotOptions): Plot {
     target,
   );
   new ResizeObserver(() => {
-    const {clientWidth} = target;
-    if (clientWidth > 0 && clientWidth !== plot.width) {
-      plot.setSize({width: clientWidth, height: HEIGHT});
-    }
+    const {clientWidth: width, clientHeight: height} = target;
+    if (width > 0 && (width !== plot.width || height !== plot.height))
+      plot.setSize({width, height});
   }).observe(target);
   onColorsChange(() => plot.redraw(false));
   return {

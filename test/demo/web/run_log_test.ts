@@ -1,0 +1,75 @@
+import {EventEmitter} from 'eventemitter3';
+import {expect} from 'chai';
+import {RunLog} from '../../../demo/web/run_log';
+import type {FineTuning} from '../../../src/worker/fine_tuning';
+import type {HistoryEntry, RunInfo, StepEvent} from '../../../src/worker/events';
+
+const step = (step: number, loss: number, blocks = [step % 3]): StepEvent =>
+  ({step, loss, blocks, seconds: 0.5, tokens: 100}) as StepEvent;
+
+const info = (history: HistoryEntry[] = []): RunInfo => ({steps: 20, history}) as RunInfo;
+
+describe('demo/web: RunLog', () => {
+  function logOf(): {run: EventEmitter; log: RunLog; changes: () => number} {
+    const run = new EventEmitter();
+    let changes = 0;
+    const log = new RunLog(run as unknown as FineTuning, () => changes++);
+    return {run, log, changes: () => changes};
+  }
+
+  it('keeps what is told, and tells of each', () => {
+    const {run, log, changes} = logOf();
+    expect([log.last, log.speed, log.secondsLeft]).to.deep.equal([undefined, null, null]);
+    run.emit('ready', info());
+    run.emit('heldOut', {step: 0, loss: 4});
+    run.emit('period', {step: 1, blocks: [1], why: 'drawn'});
+    run.emit('step', step(1, 4));
+    run.emit('step', step(2, 2));
+    run.emit('period', {step: 3, blocks: [2], why: 'drawn'});
+    run.emit('sample', {step: 2, prompt: 'A', text: 'b'});
+    expect(changes()).to.equal(7);
+    expect(log.steps.map(({loss}) => loss)).to.deep.equal([4, 2]);
+    expect(log.smoothed).to.deep.equal([4, 3]); // of the first ones the mean
+    expect(Array.from(log.stepsTrained, (count) => count ?? 0)).to.deep.equal([0, 1, 1]);
+    expect(log.periodOf(2)).to.include({step: 1});
+    expect(log.periodOf(3)).to.include({step: 3});
+    expect(log.speed).to.equal(200);
+    expect(log.secondsLeft).to.equal(0.5 * 18);
+    run.emit('done', {step: 2, steps: 20});
+    expect(log.outcome).to.include({step: 2});
+  });
+
+  it('begins with the history of a run that goes on', () => {
+    const {run, log} = logOf();
+    const history: HistoryEntry[] = [
+      {event: 'heldOut', data: {step: 0, loss: 4}},
+      {event: 'step', data: step(1, 4)},
+      {event: 'step', data: step(2, 3)},
+    ];
+    run.emit('ready', info(history));
+    run.emit('step', step(3, 2));
+    expect(log.steps.map(({step}) => step)).to.deep.equal([1, 2, 3]);
+    expect(log.heldOut).to.deep.equal([{step: 0, loss: 4}]);
+  });
+
+  it('has a step that was made again once, as it was the last time', () => {
+    const {run, log} = logOf();
+    run.emit('ready', info());
+    for (let i = 1; i <= 4; i++) run.emit('step', step(i, 5, [0]));
+    run.emit('heldOut', {step: 3, loss: 5});
+    run.emit('heldOut', {step: 4, loss: 5});
+    run.emit('step', step(3, 1, [1]));
+    run.emit('heldOut', {step: 3, loss: 1});
+    expect(log.steps.map(({step, loss}) => [step, loss])).to.deep.equal([[1, 5], [2, 5], [3, 1]]); // prettier-ignore
+    expect(log.smoothed).to.have.length(3);
+    expect(log.stepsTrained).to.deep.equal([2, 1]);
+    expect(log.heldOut).to.deep.equal([{step: 3, loss: 1}]);
+  });
+
+  it('does not lose its average to a loss that is not finite', () => {
+    const {run, log} = logOf();
+    run.emit('ready', info());
+    [2, NaN, 4].forEach((loss, i) => run.emit('step', step(i + 1, loss)));
+    expect(log.smoothed.every(Number.isFinite)).to.equal(true);
+  });
+});

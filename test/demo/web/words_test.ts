@@ -1,0 +1,51 @@
+import {expect} from 'chai';
+import {
+  bytesText,
+  countText,
+  largeCountText,
+  lossText,
+  percentText,
+  rateText,
+  secondsText,
+} from '../../../demo/web/words';
+
+describe('demo/web: words', () => {
+  const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
+
+  it('has sizes in three digits or so', () => {
+    const sizes = [0, 1, 999, 999_999, 1e6, 99.96e6, 181.2e6, 1e9, 3.979e9, 12.34e9];
+    expect(sizes.map(bytesText).map(plain)).to.deep.equal([
+      ...['0 kB', '1 kB', '1 kB', '1.0 MB', '1.0 MB', '100 MB', '181 MB'],
+      ...['1.00 GB', '3.98 GB', '12.3 GB'],
+    ]);
+  });
+
+  it('has durations without a part of sixty', () => {
+    const seconds = [0, 59.4, 59.6, 80, 3599.7, 3600, 7325];
+    expect(seconds.map(secondsText).map(plain)).to.deep.equal([
+      ...['0 s', '59 s', '1 min 0 s', '1 min 20 s', '1 h 0 min', '1 h 0 min', '2 h 2 min'],
+    ]);
+  });
+
+  it('has counts and parts', () => {
+    expect(countText(1710000.4)).to.equal('1,710,000');
+    expect([950, 1.714e6, 134.5e6, 1.24e9].map(largeCountText)).to.deep.equal([
+      ...['950', '1.71 million', '135 million', '1.24 billion'],
+    ]);
+    expect(plain(percentText(0.3249))).to.equal('32 %');
+  });
+
+  it('has losses, and a dash for none', () => {
+    expect([3.14159, NaN, Infinity, null, undefined].map(lossText)).to.deep.equal([
+      ...['3.142', 'not finite', 'not finite', '–', '–'],
+    ]);
+  });
+
+  it('has rates as one would type them', () => {
+    const rates = [0, 0.002, 0.0012345, 1, 5e-4, 1e-5, 3.333e-5, 1.1e-7];
+    expect(rates.map(rateText)).to.deep.equal([
+      ...['0', '0.002', '0.00123', '1', '5e-4', '1e-5', '3.33e-5', '1.1e-7'],
+    ]);
+    for (const rate of rates) expect(Number(rateText(rate))).to.be.closeTo(rate, 0.005 * rate);
+  });
+});
