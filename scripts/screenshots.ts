@@ -1,0 +1,54 @@
+/**
+ * Takes the pictures of the page of `demo/web` that README and docs show, into `docs/images/`: a training, and what comes after it.
+ *
+ *   npx tsx scripts/screenshots.ts             # needs chromium, at /usr/bin or in CHROMIUM
+ */
+import {mkdirSync, statSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import {chromium, type Page} from 'playwright-core';
+import {buildPage, startPreview} from './web/hosts';
+
+const folder = fileURLToPath(new URL('../docs/images/', import.meta.url));
+/** The most bytes of a picture. */
+const MAX_BYTES = 200e3;
+
+mkdirSync(folder, {recursive: true});
+await buildPage();
+const host = await startPreview();
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+});
+try {
+  const page = await browser.newPage({
+    viewport: {width: 1280, height: 940},
+    colorScheme: 'light',
+    reducedMotion: 'reduce',
+  });
+  await page.goto(host.url);
+  await page.locator('body[data-state=idle]').waitFor();
+  await page.click('#start');
+  await page.waitForFunction(
+    () => Number(/step (\d+)/.exec(document.querySelector('#phase')!.textContent)?.[1]) >= 120,
+    undefined,
+    {timeout: 300_000},
+  );
+  await picture(page, 'page-training.png');
+  await page.locator('body[data-state=ended]').waitFor({timeout: 300_000});
+  await page.click('#compare');
+  await page.click('#chat-send');
+  await page.locator('#chat-send:enabled').waitFor({timeout: 60_000});
+  await page.emulateMedia({colorScheme: 'dark'});
+  await page.locator('#after-title').click(); // the cursor stands nowhere
+  await picture(page, 'page-after.png');
+} finally {
+  await browser.close();
+  await host.close();
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  await page.screenshot({path: folder + name});
+  const {size} = statSync(folder + name);
+  if (size > MAX_BYTES) throw new Error(`${name} has ${size} bytes, more than ${MAX_BYTES}`);
+  console.log(`docs/images/${name}: ${(size / 1000).toFixed(0)} kB`);
+}
