@@ -223,8 +223,8 @@ export async function checkLanguageModel(
   });
 }
 
-/** The demo's model for some steps, on the backend that is fast without a GPU. */
-const LITTLE = "new URL('/model/', location.href).href, backend: 'wasm', steps: 4, sampleEvery: 0";
+/** The demo's model, on the backend that is fast without a GPU. */
+const LITTLE = "new URL('/model/', location.href).href, backend: 'wasm', sampleEvery: 0";
 
 /** Reports the losses that an example says, and errors. */
 const REPORTS_LOSSES = `<script>
