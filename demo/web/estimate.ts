@@ -26,15 +26,13 @@ export class EstimatePanel {
   update(): void {
     this.count++;
     const lack = missing(this.form.choice);
-    if (lack !== null) this.say(lack);
-    else {
-      this.say('Computing what it takes …');
-      this.askSoon();
-    }
+    this.say(lack ?? 'Computing what it takes …');
+    this.askSoon();
   }
 
   private async ask(): Promise<void> {
     const asked = ++this.count;
+    if (missing(this.form.choice) !== null) return;
     try {
       const options = await optionsOf(this.form.choice);
       const inspection = await inspectInWorker(options);
@@ -42,6 +40,7 @@ export class EstimatePanel {
       this.onFound(inspection);
       this.showEstimate(inspection);
       showPreview(inspection);
+      if (inspection.data.tokens === 0) this.say('There is nothing to learn: see why below.', true);
     } catch (error) {
       if (asked === this.count) this.say(wordsOf(error).text, true);
     }
@@ -149,14 +148,19 @@ function showPreview({data}: Inspection): void {
     return element('p', {}, ...parts);
   });
   byId('examples').replaceChildren(...examples);
-  const tokens = data.tokens === undefined ? '' : `, ${largeCountText(data.tokens)} tokens`;
-  const more = data.problems.length - MOST_PROBLEMS;
-  setText(
-    byId('problems'),
-    [
-      `${countText(data.examples)} ${data.examples === 1 ? 'example' : 'examples'}${tokens}.`,
-      ...data.problems.slice(0, MOST_PROBLEMS),
-      ...(more > 0 ? [`and ${more} more`] : []),
-    ].join('\n'),
-  );
+  setText(byId('problems'), problemsOf(data));
+}
+
+/** How many examples there are, and what is wrong with some. */
+function problemsOf({examples, tokens, problems}: Inspection['data']): string {
+  const isNone = tokens === 0;
+  const more = problems.length - MOST_PROBLEMS;
+  const shown = problems.slice(0, MOST_PROBLEMS);
+  return [
+    isNone
+      ? `0 of ${countText(examples)} examples can be learnt:`
+      : `${countText(examples)} ${examples === 1 ? 'example' : 'examples'}, ${largeCountText(tokens)} tokens.`,
+    ...(isNone ? shown.map((problem) => problem.replace(/^1 dropped, in /, '')) : shown),
+    ...(more > 0 ? [`and ${more} more`] : []),
+  ].join('\n');
 }

@@ -268,8 +268,8 @@ function setState(next: State): void {
     button.hidden = !shownIn[next].includes(name);
     button.disabled = next === 'pausing' || next === 'stopping';
   }
-  // Focus does not fall out of the page with a button that goes away.
-  if (buttons.some((name) => name === had) && byId(had!).hidden) byId(shownIn[next][0]!).focus();
+  // With a button that goes away, focus goes beside the next one: pressed twice, a key does no harm.
+  if (buttons.some((name) => name === had) && byId(had!).hidden) byId('launch').focus();
   const isBusy = next !== 'idle' && next !== 'ended';
   form.isLocked = isBusy;
   runs.isLocked = isBusy;
@@ -282,7 +282,8 @@ function setState(next: State): void {
 }
 
 function showStatus({phase, text, done, total}: StatusEvent): void {
-  if (phase === 'training') return;
+  // what is written then, its own note says
+  if (phase === 'training' || state === 'ended') return;
   const isBytes = phase === 'model';
   const amount = (n: number) => (isBytes ? bytesText(n) : countText(n));
   const words = text.charAt(0).toUpperCase() + text.slice(1);
