@@ -1,5 +1,5 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
-import {missing, optionsOf} from './choice';
+import {dataTitle, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
 import {wordsOf} from './errors';
 import type {Form} from './form';
@@ -14,6 +14,8 @@ const MOST_PROBLEMS = 4;
 
 export class EstimatePanel {
   private count = 0;
+  /** The model and the text of what is shown. */
+  private shown = '';
   private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
 
   /** @param onFound Called with what was found, before it is shown. */
@@ -25,7 +27,9 @@ export class EstimatePanel {
   /** Asks anew, unless something changes again at once. */
   update(): void {
     this.count++;
-    const lack = missing(this.form.choice);
+    const {choice} = this.form;
+    const lack = missing(choice);
+    if (lack !== null || this.shown !== titleOf(choice)) clear();
     this.say(lack ?? 'Computing what it takes …');
     this.askSoon();
   }
@@ -37,12 +41,15 @@ export class EstimatePanel {
       const options = await optionsOf(this.form.choice);
       const inspection = await inspectInWorker(options);
       if (asked !== this.count) return;
+      this.shown = titleOf(this.form.choice);
       this.onFound(inspection);
       this.showEstimate(inspection);
       showPreview(inspection);
       if (inspection.data.tokens === 0) this.say('There is nothing to learn: see why below.', true);
     } catch (error) {
-      if (asked === this.count) this.say(wordsOf(error).text, true);
+      if (asked !== this.count) return;
+      clear();
+      this.say(wordsOf(error).text, true);
     }
   }
 
@@ -93,6 +100,19 @@ function nothingFits(): HTMLElement {
   });
 }
 
+function titleOf(choice: Choice): string {
+  return `${modelTitle(choice)}, ${dataTitle(choice)}`;
+}
+
+/** Takes away what was shown of an earlier choice. */
+function clear(): void {
+  const stack = byId('estimate-stack');
+  stack.replaceChildren();
+  stack.ariaLabel = 'No estimate yet';
+  byId('examples').replaceChildren();
+  for (const id of ['estimate-whole', 'problems']) setText(byId(id), '');
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** The parts beside each other, and a line for what the tab may have. */
@@ -128,11 +148,13 @@ function drawStack(
     `${bytesText(total)}: weights ${bytesText(parts.weights)}, optimizer ${bytesText(parts.state)}, the rest ${bytesText(rest)}; plain fine-tuning ${bytesText(plainBytes)}`,
   );
   stack.replaceChildren(svg);
-  const isLimit = most === limit;
-  setText(
-    byId('estimate-whole'),
-    most === total ? '' : `whole bar: ${isLimit ? 'what the tab may have' : 'plain fine-tuning'}`,
-  );
+  const whole =
+    most === limit
+      ? 'what the tab may have'
+      : most === plainBytes
+        ? 'plain fine-tuning'
+        : 'this run';
+  setText(byId('estimate-whole'), `the whole bar: ${bytesText(most)}, ${whole}`);
 }
 
 /** Examples in pieces, those that are learnt marked; all of it as text. */

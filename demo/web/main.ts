@@ -47,7 +47,12 @@ let title: Title = {model: '', data: '', method: 'owlore', goesOn: true};
 const pageTitle = document.title;
 const frames = new Frames();
 const chat = new Chat();
-const runs = new Runs((run) => goOnWith(run));
+const runs = new Runs(
+  (run) => goOnWith(run),
+  (name) => {
+    if (log?.info?.run === name) clear();
+  },
+);
 const form = new Form(() => formChanged());
 await nextTask();
 form.addMore();
@@ -96,8 +101,10 @@ async function start(): Promise<void> {
     showNotice(lack);
     return;
   }
+  clear();
   setState('starting');
   say('Starting …');
+  announce('Starting.');
   const {model} = form.choice;
   title = {
     model: modelTitle(form.choice),
@@ -127,6 +134,7 @@ function goOnWith(summary: RunSummary, options: Pick<ResumeOptions, 'backend'> =
   };
   setState('starting');
   say('Opening …');
+  announce('Opening the run.');
   follow(resumeInWorker(summary.name, options));
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
@@ -202,6 +210,8 @@ function failed(error: unknown): void {
   const hadSteps = (log?.steps.length ?? 0) > 0;
   const name = log?.info?.run ?? null;
   leave();
+  if (hadSteps) announce('');
+  else clear();
   setState('idle');
   say('It did not work.');
   const isOfGpu = ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error));
@@ -232,6 +242,14 @@ async function goOnByName(
   const found = (await runs.refresh()).find((one) => one.name === name);
   if (found) goOnWith(found, options);
   else showNotice('This run has no checkpoint yet.');
+}
+
+/** Shows no run. */
+function clear(): void {
+  log = null;
+  stage.show(new RunLog(null));
+  announce('');
+  for (const id of ['chat-before', 'chat-after']) setText(byId(id), '');
 }
 
 /** Ends the worker; what is kept stays. */
@@ -356,6 +374,7 @@ onClick('resume', () => run?.resume());
 onClick('stop', () => {
   if (state === 'starting') {
     leave();
+    clear();
     setState('idle');
     showStart();
     return;
@@ -370,6 +389,7 @@ onClick('compare', () => {
 });
 onClick('again', () => {
   leave();
+  clear();
   setState('idle');
   showStart();
   void refreshRuns();

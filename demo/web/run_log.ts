@@ -24,10 +24,13 @@ export class RunLog {
   readonly stepsTrained: number[] = [];
   outcome: Outcome | null = null;
 
-  /** @param onChange Called after each event. */
-  constructor(run: FineTuning, onChange: () => void) {
+  /**
+   * @param run Null: the log stays empty.
+   * @param onChange Called after each event.
+   */
+  constructor(run: FineTuning | null, onChange: () => void = () => undefined) {
     run
-      .on('ready', (info) => {
+      ?.on('ready', (info) => {
         this.info = info;
         for (const entry of info.history) this.add(entry);
         onChange();

@@ -16,8 +16,14 @@ export class Runs {
   /** The name of the run that this page has open, if any. */
   current: string | null = null;
 
-  /** @param open Opens a run, or has it go on. */
-  constructor(private readonly open: (run: RunSummary) => void) {}
+  /**
+   * @param open Opens a run, or has it go on.
+   * @param onDelete Called with the name of one that is no more.
+   */
+  constructor(
+    private readonly open: (run: RunSummary) => void,
+    private readonly onDelete: (name: string) => void,
+  ) {}
 
   /** Reads the list anew, and returns it. */
   async refresh(): Promise<RunSummary[]> {
@@ -48,7 +54,11 @@ export class Runs {
     open.addEventListener('click', () => this.open(run));
     const title = titleOf(run);
     open.setAttribute('aria-label', `${open.textContent}: ${title}`);
-    const remove = deleteButton(title, () => deleteRun(run.name).then(() => this.refresh()));
+    const remove = deleteButton(title, async () => {
+      await deleteRun(run.name);
+      this.onDelete(run.name);
+      await this.refresh();
+    });
     remove.hidden = isHeld;
     const loss = run.heldOut ?? run.loss;
     return element(

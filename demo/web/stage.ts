@@ -64,6 +64,7 @@ export class Stage {
   /** Shows another run. */
   show(log: RunLog): void {
     this.log = log;
+    this.described = -Infinity;
     this.update();
   }
 
@@ -152,5 +153,5 @@ function showFigures(log: RunLog): void {
     info ? `step ${countText(last?.step ?? 0)} of ${countText(info.steps)}` : 'no step yet',
   );
   const rate = byId<HTMLInputElement>('rate');
-  if (last && document.activeElement !== rate) rate.value = rateText(last.learningRate);
+  if (document.activeElement !== rate) rate.value = last ? rateText(last.learningRate) : '';
 }

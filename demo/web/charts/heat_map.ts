@@ -20,6 +20,7 @@ export class HeatMap {
   /** The steps that the picture has room for. */
   private steps = 1;
   private pointed: {block: number; step: number} | null = null;
+  private readonly idle: {label: string; readout: string};
 
   constructor(
     private readonly frame: HTMLElement,
@@ -28,6 +29,7 @@ export class HeatMap {
     private readonly readout: HTMLElement,
   ) {
     this.context = canvas.getContext('2d')!;
+    this.idle = {label: canvas.ariaLabel ?? '', readout: readout.textContent ?? ''};
     this.makeRows(idleBlocks); // drawn as soon as the canvas has a size
     new ResizeObserver(() => this.drawAll()).observe(canvas);
     onColorsChange(() => this.drawAll());
@@ -71,7 +73,11 @@ export class HeatMap {
   draw(log: RunLog): void {
     const isOther = log !== this.log || (log.info && log.info.steps !== this.steps);
     this.log = log;
-    if (isOther && log.info) {
+    if (isOther && !log.info) {
+      this.makeRows(this.blocks);
+      this.pointed = null;
+      setText(this.readout, this.idle.readout);
+    } else if (isOther && log.info) {
       this.steps = log.info.steps;
       this.setBlocks(log.info.blocks.length);
       this.setBars(log.info.blocks);
@@ -84,7 +90,10 @@ export class HeatMap {
   }
 
   describe(log: RunLog): void {
-    if (!log.info || !log.last) return;
+    if (!log.info || !log.last) {
+      this.canvas.ariaLabel = this.idle.label;
+      return;
+    }
     const most = log.info.blocks
       .map((_, i) => i)
       .sort((a, b) => (log.stepsTrained[b] ?? 0) - (log.stepsTrained[a] ?? 0))[0]!;

@@ -8,11 +8,13 @@ export class LossChart {
   private readonly plot: Plot;
   private log: RunLog | null = null;
   private pointed: number | null = null;
+  private readonly idle: {label: string; readout: string};
 
   constructor(
     private readonly target: HTMLElement,
     private readonly readout: HTMLElement,
   ) {
+    this.idle = {label: target.ariaLabel ?? '', readout: readout.textContent ?? ''};
     this.plot = makePlot(target, {
       series: [
         {stroke: () => color('raw'), width: 1, points: {show: false}},
@@ -60,7 +62,10 @@ export class LossChart {
   describe(log: RunLog): void {
     const first = log.steps[0];
     const {last} = log;
-    if (!first || !last) return;
+    if (!first || !last) {
+      this.target.ariaLabel = this.idle.label;
+      return;
+    }
     const heldOut = log.heldOut
       .map(({step, loss}) => `${lossText(loss)} at step ${step}`)
       .slice(-1)
@@ -93,7 +98,10 @@ export class LossChart {
 
   private showReadout(): void {
     const {log} = this;
-    if (!log || log.steps.length === 0) return;
+    if (!log || log.steps.length === 0) {
+      setText(this.readout, this.idle.readout);
+      return;
+    }
     const shift = log.heldOut.some(({step}) => step === log.steps[0]!.step - 1) ? 1 : 0;
     const at = this.pointed === null ? log.steps.length - 1 : Math.max(this.pointed - shift, 0);
     const step = log.steps[at];

@@ -10,11 +10,13 @@ export class MemoryChart {
   private log: RunLog | null = null;
   private pointed: number | null = null;
   private plain = 0;
+  private readonly idle: {label: string; readout: string};
 
   constructor(
     private readonly target: HTMLElement,
     private readonly readout: HTMLElement,
   ) {
+    this.idle = {label: target.ariaLabel ?? '', readout: readout.textContent ?? ''};
     // Each area reaches from 0 to the sum of its part and those below it, so the largest is drawn first.
     const area = (name: string) => ({
       stroke: () => color(name),
@@ -75,7 +77,10 @@ export class MemoryChart {
 
   describe(log: RunLog): void {
     const {last} = log;
-    if (!last) return;
+    if (!last) {
+      this.target.ariaLabel = this.idle.label;
+      return;
+    }
     this.target.setAttribute(
       'aria-label',
       `Memory by step: ${words(last)} at step ${last.step}; plain fine-tuning would take ${bytesText(this.plain)}`,
@@ -102,7 +107,10 @@ export class MemoryChart {
 
   private showReadout(): void {
     const step = this.pointed === null ? this.log?.last : this.log?.steps[this.pointed];
-    if (!step) return;
+    if (!step) {
+      if (!this.log?.last) setText(this.readout, this.idle.readout);
+      return;
+    }
     const part =
       this.plain > 0 ? `, ${percentText(total(step) / this.plain)} of plain fine-tuning` : '';
     setText(this.readout, `Step ${step.step}: ${words(step)}${part}`);
