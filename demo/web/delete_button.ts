@@ -1,4 +1,4 @@
-import {element} from './dom';
+import {byId, element} from './dom';
 import {showError} from './notice';
 
 const REALLY = 4000; // ms for which it asks
@@ -19,10 +19,19 @@ export function deleteButton(what: string, remove: () => Promise<unknown>): HTML
       return;
     }
     button.disabled = true;
-    remove().catch((error: unknown) => {
-      button.disabled = false;
-      showError(error);
-    });
+    const list = button.closest('ul')!;
+    const at = [...list.children].indexOf(button.closest('li')!);
+    remove().then(
+      () => {
+        // focus goes to what stands in its place
+        const next = list.children[Math.min(at, list.children.length - 1)];
+        (next?.querySelector<HTMLElement>('button:not([hidden])') ?? byId('runs-title')).focus();
+      },
+      (error: unknown) => {
+        button.disabled = false;
+        showError(error);
+      },
+    );
   });
   ask(false);
   return button;

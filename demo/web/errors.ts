@@ -1,4 +1,5 @@
 /** What went wrong, in words, and what can be done about it. */
+import {settingNames, settings} from './settings';
 
 /** Of each code of the library: what it means, where its own message says less to who uses the page, and the way out. */
 const known: Record<string, {says?: string; way: string}> = {
@@ -51,7 +52,7 @@ export function codeOf(error: unknown): string {
 
 /** The message as a sentence, without the function's name that it begins with for who writes a program. */
 export function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).trim();
   const text = message.replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '');
   // a name of a file stays as it is
   const begun = text.replace(
@@ -64,8 +65,14 @@ export function messageOf(error: unknown): string {
 /** An error in the words of this page: what happened and the way out; and what else the library says of it. */
 export function wordsOf(error: unknown): {text: string; details?: string} {
   const code = codeOf(error);
-  const {says, way = ''} = Object.hasOwn(known, code) ? known[code]! : {};
   const message = messageOf(error);
+  const setting = settingNames.find((name) => new RegExp(`^${name} must be `, 'i').test(message));
+  const {says, way = ''} =
+    setting !== undefined
+      ? {way: `Change “${settings[setting].label}”.`}
+      : Object.hasOwn(known, code)
+        ? known[code]!
+        : {};
   return says === undefined
     ? {text: `${message} ${way}`.trim()}
     : {text: `${says} ${way}`, details: message};

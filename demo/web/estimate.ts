@@ -167,10 +167,22 @@ function showPreview({data}: Inspection): void {
       const cut = shown.length < text.length ? `${shown}…` : shown;
       return cut === '' ? [] : [element(isLearnt ? 'mark' : 'span', {textContent: cut})];
     });
-    return element('p', {}, ...parts);
+    return element(
+      'p',
+      {},
+      ...parts.flatMap((part, i) =>
+        areApart(parts[i - 1], part) ? [element('br'), part] : [part],
+      ),
+    );
   });
   byId('examples').replaceChildren(...examples);
   setText(byId('problems'), problemsOf(data));
+}
+
+/** Whether two pieces, which the model reads without a gap, are a question and its answer, and no parts of one word. */
+function areApart(before: HTMLElement | undefined, after: HTMLElement): boolean {
+  const text = before?.textContent ?? '';
+  return /\S\s|[?.:!]$/.test(text) && /\S$/.test(text) && /^\S/.test(after.textContent ?? '');
 }
 
 /** How many examples there are, and what is wrong with some. */

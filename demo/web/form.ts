@@ -8,7 +8,7 @@ import {
   type ModelChoice,
   type TextName,
 } from './choice';
-import {byId, element} from './dom';
+import {afterPause, byId, element, setText} from './dom';
 import {DropZone} from './drop_zone';
 import {
   readSetting,
@@ -30,6 +30,9 @@ const WIDE: readonly SettingName[] = [
   ...(['method', 'backend', 'fields', 'template', 'gradientCheckpointing', 'prompts'] as const),
 ];
 
+/** Milliseconds after which what is typed counts. */
+const TYPING = 500;
+
 interface Field {
   frame: HTMLElement;
   input: HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
@@ -49,6 +52,8 @@ export class Form {
     pasted: {kind: 'pasted', text: ''} as DataChoice & {kind: 'pasted'},
     dataFiles: {kind: 'files', files: {}} as DataChoice & {kind: 'files'},
   };
+  /** Of the chosen model; undefined: nobody knows yet. */
+  private blocks: number | undefined = builtInBlocks;
   private readonly modelTabs: Tabs;
   private readonly dataTabs: Tabs;
 
@@ -71,7 +76,7 @@ export class Form {
           : value === 'files'
             ? this.kept.modelFiles
             : {kind: 'built-in'};
-      this.changed();
+      this.modelChanged();
     };
     this.dataTabs.onSelect = (value) => {
       this.choice.data =
@@ -125,6 +130,7 @@ export class Form {
     for (const [name, value] of Object.entries(given)) {
       const {input} = this.fields[name as SettingName];
       input.value = String(value);
+      this.check(name as SettingName);
       if (settings[name as SettingName].more) byId<HTMLDetailsElement>('more').open = true;
     }
     this.refresh();
@@ -142,6 +148,17 @@ export class Form {
 
   set isLocked(isLocked: boolean) {
     byId<HTMLFieldSetElement>('fields').disabled = isLocked;
+  }
+
+  /** Takes how many blocks the chosen model has, which is the range of γ. */
+  setBlocks(count: number): void {
+    this.blocks = count;
+    this.check('gamma');
+  }
+
+  private modelChanged(): void {
+    this.blocks = this.choice.model.kind === 'built-in' ? builtInBlocks : undefined;
+    this.read('gamma');
   }
 
   private changed(): void {
@@ -181,14 +198,8 @@ export class Form {
 
   /** Takes what a field has; of a text that is no value it says so, and keeps nothing. */
   private read(name: SettingName): void {
-    const {input, help} = this.fields[name];
     const setting = settings[name];
-    const text = input.value.trim();
-    const value = text === '' ? null : readSetting(name, text);
-    const isWrong = text !== '' && value === null;
-    input.ariaInvalid = String(isWrong);
-    help.classList.toggle('wrong', isWrong);
-    help.textContent = isWrong ? whatItTakes(setting) : setting.help;
+    const value = this.check(name);
     const fallback = this.fallback(name);
     if (value === null || (setting.kind === 'choice' && value === fallback)) {
       this.choice.settings = Object.fromEntries(
@@ -198,6 +209,22 @@ export class Form {
       this.choice.settings[name] = value;
     }
     this.changed();
+  }
+
+  /** The value that a field has, or null; of a text that is no value it says so. */
+  private check(name: SettingName): string | number | null {
+    const {input, help} = this.fields[name];
+    const known = settings[name];
+    const {blocks} = this;
+    const isOfBlocks = name === 'gamma' && blocks !== undefined;
+    const setting = isOfBlocks ? ({...known, max: blocks} as Setting) : known;
+    const text = input.value.trim();
+    const value = text === '' ? null : readSetting(name, text, setting);
+    const isWrong = text !== '' && value === null;
+    input.ariaInvalid = String(isWrong);
+    help.classList.toggle('wrong', isWrong);
+    setText(help, isWrong ? whatItTakes(setting) : setting.help);
+    return value;
   }
 
   /** What a setting is where nothing is given. */
@@ -250,12 +277,17 @@ export class Form {
     });
     token.setAttribute('aria-label', 'Token of the Hugging Face Hub, for models behind conditions');
     const take = () => {
-      this.kept.hub.name = name.value.trim();
-      this.kept.hub.token = token.value.trim();
-      this.changed();
+      const given = {name: name.value.trim(), token: token.value.trim()};
+      const {hub} = this.kept;
+      if (given.name === hub.name && given.token === hub.token) return;
+      Object.assign(hub, given);
+      this.modelChanged();
     };
-    name.addEventListener('change', take);
-    token.addEventListener('change', take);
+    const takeSoon = afterPause(take, TYPING);
+    for (const input of [name, token]) {
+      input.addEventListener('input', takeSoon);
+      input.addEventListener('change', take);
+    }
     return element(
       'div',
       {className: 'panel'},
@@ -274,7 +306,7 @@ export class Form {
       takesFolder: true,
       onFiles: (files) => {
         this.kept.modelFiles.files = files;
-        this.changed();
+        this.modelChanged();
       },
     }).element;
   }
@@ -307,8 +339,8 @@ export class Form {
   }
 }
 
-const builtInModelText =
-  '1.7 million parameters in 8 blocks, which have read presidents’ speeches. Small enough for any computer.';
+const builtInBlocks = 8;
+const builtInModelText = `1.7 million parameters in ${builtInBlocks} blocks, which have read presidents’ speeches. Small enough for any computer.`;
 const mobyDickText = 'The novel: another century’s prose, which the model has never seen.';
 const speechesText =
   'Recent State of the Union addresses, of the kind that the model already knows.';

@@ -60,6 +60,7 @@ await nextTask();
 const charts = await makeCharts();
 const stage = new Stage(frames, charts);
 const estimate = new EstimatePanel(form, ({config}) => {
+  form.setBlocks(config.blocks);
   if (state === 'idle') charts.heat.setBlocks(config.blocks);
 });
 
@@ -400,7 +401,7 @@ byId('rate-form').addEventListener('submit', (event) => {
   const rate = Number(byId<HTMLInputElement>('rate').value);
   const isRight = rate > 0 && Number.isFinite(rate);
   byId('rate').ariaInvalid = String(!isRight);
-  setText(byId('rate-note'), isRight ? 'set from the next step on' : 'a number above 0');
+  setText(byId('rate-note'), isRight ? 'set; the schedule goes on from it' : 'a number above 0');
   if (isRight) run?.setLearningRate(rate);
 });
 

@@ -348,8 +348,11 @@ export function whatItTakes(setting: Setting): string {
 }
 
 /** The value that a text stands for, or null if it is none that the setting takes. */
-export function readSetting(name: SettingName, text: string): string | number | null {
-  const setting = settings[name];
+export function readSetting(
+  name: SettingName,
+  text: string,
+  setting = settings[name],
+): string | number | null {
   if (setting.kind === 'choice') return Object.hasOwn(setting.choices, text) ? text : null;
   if (setting.kind === 'text') {
     const isRight = text.length <= setting.maxLength && (setting.form?.pattern.test(text) ?? true);
