@@ -10,6 +10,8 @@ import {
   seedRange,
   type NumberRange,
 } from '../common/options';
+import {isUrl} from '../files/file_url';
+import {parseHubName} from '../files/hub_name';
 import {threadRange} from '../kernels/wasm/thread_count';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {checkFields, EXAMPLE_FORMATS} from '../llama/text/formats';
@@ -156,8 +158,17 @@ export function checkRunName(owner: string, run: unknown): void {
 }
 
 function checkModelOption(owner: string, model: unknown): void {
-  const isRight = (typeof model === 'string' && model !== '') || (typeof model === 'object' && model !== null); // prettier-ignore
-  checkArgument(owner, 'model', model, 'a name on the Hub, a URL, files or the handle of a folder', isRight); // prettier-ignore
+  const isText = typeof model === 'string';
+  // a worker has no folders by their paths
+  if (isText ? isUrl(model) || parseHubName(model) : typeof model === 'object' && model) return;
+  const advice =
+    isText && /^\.{0,2}\//.test(model)
+      ? `; for a folder of this site give new URL('${model}', location.href).href`
+      : '';
+  throw new Error(
+    `${owner}: model must be 'owner/name' of the Hugging Face Hub, or 'owner/name@revision', the http(s) URL of a folder or of a ` +
+      `GGUF file, files by name or the handle of a folder; got ${display(model)}${advice}`,
+  );
 }
 
 function checkDataOption(owner: string, data: unknown): void {

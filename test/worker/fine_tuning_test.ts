@@ -220,6 +220,10 @@ describe(`a training in a worker, on ${backend}`, () => {
       [{epochs: 2}, 'bad-option', 'steps stand in the place of epochs'],
       [{warmup: 6}, 'bad-option', 'warmup must be below 6'],
       [{run: '../x'}, 'bad-option', 'run must be the name of a folder'],
+      [{model: 'gpt2'}, 'bad-option', "model must be 'owner/name' of the Hugging Face Hub"],
+      [{model: 'not a name!!'}, 'bad-option', "a folder; got 'not a name!!'"],
+      [{model: './small/'}, 'bad-option', "give new URL('./small/', location.href).href"],
+      [{model: null}, 'bad-option', 'got null'],
       [{data: {}}, 'bad-option', 'data must be files by name'],
       [
         {data: {'a.csv': 'a,b\n1,2', 'b.csv': 'a,b\n1,2'}},
