@@ -1,7 +1,7 @@
 /** The page: a form, a run, and what it shows of it. */
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
-import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
+import {dataTitle, defaultsFor, methodOf, missing, modelTitle, optionsOf} from './choice';
 import {byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wordsOf} from './errors';
@@ -112,6 +112,7 @@ async function start(): Promise<void> {
     data: dataTitle(form.choice),
     method: methodOf(form.choice),
     goesOn: model.kind === 'built-in',
+    settings: {...defaultsFor(form.choice), ...form.choice.settings},
   };
   try {
     // What is not asked to stay, a browser may remove when its disk is full.

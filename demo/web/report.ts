@@ -8,7 +8,7 @@ import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
 import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
-import {settings} from './settings';
+import {settings, type SettingName, type Settings} from './settings';
 import {rateText} from './words';
 
 /** What a run is of, in words, and its method by the library's name. */
@@ -16,6 +16,8 @@ export interface ReportTitle {
   model: string;
   data: string;
   method: string;
+  /** Its settings; undefined where the page did not start it. */
+  settings?: Settings;
 }
 
 export function downloadReport(log: RunLog, title: ReportTitle): void {
@@ -24,7 +26,8 @@ export function downloadReport(log: RunLog, title: ReportTitle): void {
   hand(new Blob([html], {type: 'text/html'}), 'owlore-report.html');
 }
 
-function recordOf(log: RunLog, {model, data, method}: ReportTitle): RunRecord {
+function recordOf(log: RunLog, title: ReportTitle): RunRecord {
+  const {model, data, method} = title;
   const info = log.info!;
   const before = new Map<string, string>();
   const after = new Map<string, string>();
@@ -40,12 +43,7 @@ function recordOf(log: RunLog, {model, data, method}: ReportTitle): RunRecord {
     backend: info.backend,
     parameters: info.parameters,
     seconds: log.outcome?.seconds ?? 0,
-    settings: {
-      steps: info.steps,
-      'tokens a step': info.tokensPerStep,
-      'first rate': rateText(log.steps[0]?.learningRate ?? 0),
-      threads: info.threads,
-    },
+    settings: settingsOf(log, title),
     next: [],
     scoreTitle: info.blocks.some(({score}) => score !== null) ? 'score' : null,
     outsideBlocks: method === 'badam' || method === 'lora' ? 'none' : 'all',
@@ -75,6 +73,35 @@ function recordOf(log: RunLog, {model, data, method}: ReportTitle): RunRecord {
       before: before.get(prompt) ?? '',
       after: text,
     })),
+  };
+}
+
+/** What there is to know of how it was made. */
+function settingsOf(
+  {info, steps}: RunLog,
+  {model, data, method, settings: given}: ReportTitle,
+): RunRecord['settings'] {
+  const ofForm = (name: SettingName, title: string) => {
+    const {matters, otherwise = 'default'} = settings[name];
+    return given !== undefined && (matters?.(method) ?? true)
+      ? {[title]: given[name] ?? otherwise}
+      : {};
+  };
+  return {
+    model,
+    data,
+    method: methodTitle(method),
+    ...(settings.gamma.matters!(method) && {
+      'blocks at a time (γ)':
+        given?.gamma ?? Math.max(0, ...steps.map(({blocks}) => blocks.length)),
+    }),
+    ...ofForm('rank', 'rank'),
+    ...ofForm('learningRate', 'learning rate'),
+    'first rate': rateText(steps[0]?.learningRate ?? 0),
+    ...ofForm('seed', 'seed'),
+    steps: info!.steps,
+    'tokens a step': info!.tokensPerStep,
+    threads: info!.threads,
   };
 }
 
