@@ -44,15 +44,18 @@ export interface KeptModel {
   bytes: number;
 }
 
-/** The models of the Hub that the browser keeps for this page's origin, by name. */
+/** The models of the Hub of which the browser keeps anything for this page's origin, by name. */
 export async function listKeptModels(): Promise<KeptModel[]> {
   const models = await unlessNotFound((await browserStorage()).getDirectoryHandle(FOLDER));
   if (!models) return [];
   const kept: KeptModel[] = [];
   for (const folder of (await namesIn(models)).sort()) {
     const model = new KeptFiles(await models.getDirectoryHandle(folder));
+    const bytes = await model.bytes();
+    // a first try that has failed leaves none
+    if (bytes === 0) continue;
     const revisions = Object.keys(await model.refs());
-    kept.push({name: folder.replace('--', '/'), revisions, bytes: await model.bytes()});
+    kept.push({name: folder.replace('--', '/'), revisions, bytes});
   }
   return kept;
 }
