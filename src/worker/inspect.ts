@@ -1,6 +1,8 @@
 /** What a training would be, before any weight of its model is read. */
 import {sizesOfModel, numbersIn} from '../memory/estimate/sizes';
-import {surveyData} from '../llama/text/data_survey';
+import type {ResolvedConfig} from '../llama/config';
+import {choiceOf, surveyData, type DataSurvey} from '../llama/text/data_survey';
+import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {problemText, worstFirst} from '../llama/text/dataset_report';
 import type {BackendOptions, SelectedBackend} from './backend';
 import {joinedData} from './data';
@@ -38,16 +40,15 @@ export async function inspect(
     const opened = await openModel(OWNER, settings);
     const {configJson, config, tokenizer} = opened;
     await turn();
-    const {fields} = settings.dataset;
+    const {fields, packing = false} = settings.dataset;
     const file = await joinedData(OWNER, settings.data, settings.dataset);
     const survey = await surveyData(OWNER, file, {
-      ...{tokenizer, config, fields: fields ?? null, show: SHOWN},
+      ...{tokenizer, config, fields: fields ?? null, packing, show: SHOWN},
       onExample: async (count) => {
         if (count % 16 === 0) await turn();
       },
     });
     const used = survey.lengths.length;
-    const {packing = false} = settings.dataset;
     const batchSize = packing
       ? settings.batchSize
       : Math.max(1, Math.min(settings.batchSize, used));
@@ -73,13 +74,32 @@ export async function inspect(
       data: {
         examples: used + survey.report.dropped,
         tokens: survey.lengths.reduce((sum, {tokens}) => sum + tokens, 0),
-        problems: worstFirst(survey.report.problems).map(problemText),
+        problems: [
+          ...worstFirst(survey.report.problems).map(problemText),
+          ...(packing ? [] : longerText(survey, settings, config)),
+        ],
         preview: survey.shown.map(({tokens}) => inPieces(tokens.slice(0, MAX_TOKENS))),
       },
     };
   } catch (error) {
     throw await codedError(error, 'wrong-file');
   }
+}
+
+/** What rows are too short for, if there is such an example. */
+function longerText(
+  survey: DataSurvey,
+  {maxLength = textDatasetDefaults.maxLength}: Settings,
+  {maxPositionEmbeddings}: ResolvedConfig,
+): string[] {
+  const length = Math.min(maxLength, maxPositionEmbeddings);
+  const {cut, dropped} = choiceOf(survey, length);
+  const longer = cut + dropped;
+  return longer === 0
+    ? []
+    : [
+        `${longer} longer than maxLength ${length}: the rest is cut and not learned; packing learns all`,
+      ];
 }
 
 /** Tokens as pieces of text that are learned, or not. */

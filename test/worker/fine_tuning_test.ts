@@ -273,6 +273,17 @@ describe(`a training in a worker, on ${backend}`, () => {
     const owlore = await link.call('inspect', [options]);
     expect(owlore.estimate.total).to.be.below(found.estimate.total);
     expect(owlore.plainBytes).to.equal(found.plainBytes);
+
+    const long = {...options, data: {'long.txt': text.replaceAll('\n', ' ')}};
+    const {data: cut} = await link.call('inspect', [long]);
+    expect(cut.problems).to.deep.equal([
+      '1 longer than maxLength 24: the rest is cut and not learned; packing learns all',
+    ]);
+    const {data: packed} = await link.call('inspect', [{...long, dataset: {packing: true}}]);
+    expect(packed.problems).to.deep.equal([]);
+    const {length} = (await loadTokenizer(model)).encode(long.data['long.txt']);
+    expect(packed.tokens).to.be.within(length, length + 1);
+    expect(packed.tokens).to.be.above(cut.tokens);
     link.close();
   });
 

@@ -18,9 +18,9 @@ export interface TokenizedExample {
 
 /** The examples of a file, tokenized. */
 export interface DataSurvey {
-  /** The first ones that can be used. */
+  /** The first ones that can be used, as far as a row may go. */
   shown: TokenizedExample[];
-  /** Of each that can be used, how many tokens it has, and where the first stands that is learned. A longer one than the model takes ends there. */
+  /** Of each that can be used, how many tokens it has, and where the first stands that is learned. Without `packing` a longer one than the model takes ends there. */
   lengths: Array<{tokens: number; prompt: number}>;
   /** What is wrong with the others. */
   report: DatasetReport;
@@ -34,6 +34,8 @@ export interface SurveyOptions {
   fields?: FieldNames | null;
   /** Which examples, by their place in the file; default all. */
   select?: (index: number) => boolean;
+  /** Whether all of an example counts, however long it is, as it goes on in the next row; default false. */
+  packing?: boolean;
   /** How many of the first examples are kept; default 1. */
   show?: number;
   /** Called after each example with how many there were, and waited for. */
@@ -48,12 +50,22 @@ export interface SurveyOptions {
 export async function surveyData(
   owner: string,
   source: DataSource,
-  {tokenizer, config, fields = null, select = () => true, show = 1, onExample}: SurveyOptions,
+  {
+    tokenizer,
+    config,
+    fields = null,
+    select = () => true,
+    packing = false,
+    show = 1,
+    onExample,
+  }: SurveyOptions,
 ): Promise<DataSurvey> {
   const name = `${owner}: ${nameOf(source)}`;
   const {hasChatTemplate} = tokenizer;
   const survey: DataSurvey = {shown: [], lengths: [], report: emptyReport(0)};
   const {report} = survey;
+  // the longest row, the label of its last token, and one more, which tells that it is longer
+  const longest = config.maxPositionEmbeddings + 2;
   const file = await openDataFile(owner, source);
   try {
     let index = 0;
@@ -63,8 +75,7 @@ export async function surveyData(
       let encoded;
       try {
         const example = readExample(parseRecord(record), {format: 'auto', fields, hasChatTemplate});
-        // the longest row, the label of its last token, and one more, which tells that it is longer
-        encoded = encodeExample(example, tokenizer, false, config.maxPositionEmbeddings + 2);
+        encoded = encodeExample(example, tokenizer, false, packing ? Infinity : longest);
         if (!encoded.isLearned.includes(true, 1))
           throw new ExampleError('it has too few tokens to learn from');
       } catch (error) {
@@ -78,7 +89,7 @@ export async function surveyData(
       report.used++;
       survey.lengths.push({tokens: ids.length, prompt: isLearned.indexOf(true, 1)});
       if (survey.shown.length === show) continue;
-      const tokens = textsOf(ids, tokenizer).map((text, i) => ({
+      const tokens = textsOf(ids.slice(0, longest), tokenizer).map((text, i) => ({
         ...{id: ids[i]!, text},
         isLearned: isLearned[i]!,
       }));
