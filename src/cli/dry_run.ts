@@ -117,7 +117,7 @@ interface Looked {
  */
 async function look(
   path: string,
-  {fields, validation, maxLength}: Settings,
+  {fields, validation, maxLength, packing}: Settings,
   {tokenizer, config}: OpenedModel,
   context: Context,
   part: (index: number) => boolean = () => true,
@@ -131,7 +131,7 @@ async function look(
   const name = known || path === validation ? `${path}, held out` : path;
   const progress = console.progress({label: `reading ${name}`, total: examples});
   const survey = await surveyData('data', path, {
-    ...{tokenizer, config, fields: fields ?? null, select: part},
+    ...{tokenizer, config, fields: fields ?? null, packing, select: part},
     onExample: async (count) => {
       progress.update(count);
       await nextTurn();

@@ -79,7 +79,13 @@ export async function prepareData(
 
   let {batchSize} = settings;
   const max = steps === undefined ? Infinity : steps * accumulate;
-  let report = await look(trainingOf(batchSize, false), onRead, max);
+  let report = await look(trainingOf(batchSize, false), onRead, max).catch(
+    async (error: unknown) => {
+      // one that is held out may be why there are no others, and says what is wrong with it
+      await look(heldOutOf(batchSize), onRead);
+      throw error;
+    },
+  );
   const all = report.used + report.dropped;
   if (report.isComplete && !dataset.packing && all < batchSize) {
     batchSize = all;

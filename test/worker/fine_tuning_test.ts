@@ -231,6 +231,7 @@ describe(`a training in a worker, on ${backend}`, () => {
         'several files of data must all be jsonl',
       ],
       [{data: {'x.jsonl': ''}}, 'wrong-file', 'is empty'],
+      [{data: {'x.jsonl': '{"text": '}}, 'wrong-file', 'in line 1: it is not JSON'],
       [{model: {'config.json': new Blob(['{}'])}}, 'wrong-file', 'model_type'],
       [
         {model: {...model, 'model.safetensors': new Blob(['no'])}},
