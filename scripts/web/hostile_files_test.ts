@@ -112,7 +112,7 @@ const data: Readonly<Record<string, readonly [Buffer, RegExp]>> = {
   bytes: [Buffer.from(Array.from({length: 5000}, (_, i) => (i * 7919) % 256)), /is no text/],
   'an archive': [Buffer.from('PK\x03\x04...'), /is a zip archive; unpack it first/],
   'a million brackets': [Buffer.from('['.repeat(1_000_000)), /the file ends within the array/],
-  'one chat of markup': [json({messages: [{role: markup, content: markup}]}), /no examples beside 1 held out; give more/],
+  'one chat of markup': [json({messages: [{role: markup, content: markup}]}), /no example that can be used/],
   'chats of no texts': [Buffer.from('{"messages": [{"role": "user", "content": {"toString": 1}}]}\n'.repeat(3)), /no example that can be used/],
   'fields of markup': [Buffer.from(`{"${markup.replaceAll('"', "'")}": 1}\n`.repeat(3)), /no example that can be used/],
   'fields of a prototype': [Buffer.from('{"__proto__": {"text": "a"}, "constructor": "a"}\n'.repeat(3)), /it has __proto__, constructor/],
