@@ -234,8 +234,8 @@ function gather(rows: i32, places: i32, a: usize, aRow: usize, aFar: usize): voi
 }
 
 /*
- * Tiles of one, two and four rows: eight sums in registers, to which the products at each place are added. One place in each turn
- * of the loop: of several V8 loads all factors first, for which it has not the registers.
+ * Tiles of one, two and four rows: sums in registers, to which the products at each place are added. For two rows and more there are
+ * eight sums, and one place in each turn of the loop: of several V8 loads all factors first, for which it has not the registers.
  *
  * Of the `factors` there are `size` bytes.
  */
