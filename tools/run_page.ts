@@ -32,13 +32,16 @@ export interface Page {
   onProgress?: (message: unknown) => unknown;
 }
 
-const contentTypes: Readonly<Record<string, string>> = {
+/** Of files that a page loads, by the ends of their names. */
+export const contentTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.mjs': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
   '.json': 'application/json',
   '.wasm': 'application/wasm',
+  '.svg': 'image/svg+xml',
+  '.webmanifest': 'application/manifest+json',
 };
 
 /**

@@ -8,16 +8,7 @@ import {extname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {chromium, type Page} from 'playwright-core';
 import {peakResidentBytes} from './process_usage';
-
-const contentTypes: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.json': 'application/json',
-  '.webmanifest': 'application/manifest+json',
-  '.wasm': 'application/wasm',
-};
+import {contentTypes} from '../../tools/run_page';
 
 export interface TabHost {
   url: string;

@@ -8,17 +8,9 @@ import {extname} from 'node:path';
 import {TLSSocket} from 'node:tls';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
+import {contentTypes} from '../../tools/run_page';
 
 const demo = new URL('../../demo/web/', import.meta.url);
-const contentTypes: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.json': 'application/json',
-  '.webmanifest': 'application/manifest+json',
-  '.wasm': 'application/wasm',
-};
 
 export interface Host {
   /** The page's address there. */
