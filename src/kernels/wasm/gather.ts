@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {addressOf, allocate, type WasmKernel} from './kernel';
+import {addressOf, allocate, indexOutside, type WasmKernel} from './kernel';
 import {simdModule, type SimdModule} from './simd_module';
 
 type GatherKernel = WasmKernel<'x' | 'indices', tf.GatherV2Attrs>;
@@ -24,12 +24,11 @@ export function createGather(stock: GatherKernel): GatherKernel {
     const isShort = sliceSize < SHORT_SLICE && tf.util.sizeFromShape(x.shape) > 0;
     if (isShort && batchSize === 1) return stock(args);
 
-    for (const id of backend.typedArrayFromHeap(indices)) {
-      tf.util.assert(
-        id >= 0 && id < dimSize,
-        () => `GatherV2: the index value ${id} is not in [0, ${dimSize - 1}]`,
-      );
-    }
+    const wrong = indexOutside(backend.typedArrayFromHeap(indices), dimSize);
+    tf.util.assert(
+      wrong === undefined,
+      () => `GatherV2: the index value ${wrong} is not in [0, ${dimSize - 1}]`,
+    );
     const out = allocate(backend, outputShape, x.dtype);
     const rows = tf.util.sizeFromShape(indices.shape) / batchSize;
     const module = x.dtype === 'bool' ? undefined : simdModule(backend);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreUnpackBfloat16Attrs} from '../kernel_names';
 import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama/kernel_names';
-import {addressOf, allocate, type KernelArgs} from './kernel';
+import {addressOf, allocate, indexOutside, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** Bytes of a bfloat16, and of a float32. */
@@ -46,12 +46,11 @@ export function simdUnpackRows(
 ): tf.TensorInfo {
   const {columns} = attrs;
   const rows = Math.floor((2 * packed.shape[0]!) / columns);
-  for (const id of backend.typedArrayFromHeap(ids)) {
-    tf.util.assert(
-      id >= 0 && id < rows,
-      () => `OwLoreUnpackRows on wasm: the id ${id} is not in [0, ${rows - 1}]`,
-    );
-  }
+  const wrong = indexOutside(backend.typedArrayFromHeap(ids), rows);
+  tf.util.assert(
+    wrong === undefined,
+    () => `OwLoreUnpackRows on wasm: the id ${wrong} is not in [0, ${rows - 1}]`,
+  );
   const y = allocate(backend, [...ids.shape, columns]);
   const [from, to] = [addressOf(backend, packed), addressOf(backend, y)];
   // The array is made after the allocation: growing the heap detaches older ones.
