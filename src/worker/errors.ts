@@ -48,3 +48,13 @@ export function sentError(error: unknown, code: FineTuningErrorCode = 'failed'):
   const {message, stack} = error;
   return {code: known, message, ...(stack !== undefined && {stack})};
 }
+
+/** Has errors the code of a wrong option. */
+export function asBadOption<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (cause instanceof FineTuningError) throw cause;
+    throw new FineTuningError('bad-option', (cause as Error).message, {cause});
+  }
+}

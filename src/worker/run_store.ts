@@ -4,12 +4,13 @@ import {isDirectoryHandle} from '../files/directory_handle';
 import {isNamed, namesIn, unlessNotFound, write} from '../files/handle_files';
 import type {ModelSource} from '../files/source';
 import {isModelFile} from '../llama/files/model_source';
-import {FineTuningError} from './errors';
+import {asBadOption, FineTuningError} from './errors';
 import type {SentOptions, WorkerModel} from './options';
+import {checkRunName} from './run_name';
 import {
   lockName,
   PROGRESS_FILE,
-  readJsonFile,
+  readRunFile,
   RUN_FILE,
   runsFolder,
   type RunFile,
@@ -58,14 +59,37 @@ export class RunStore {
    * @throws FineTuningError if there is a run of this name.
    */
   static async create(owner: string, name: string): Promise<RunStore> {
+    const store = await RunStore.createNew(name);
+    if (store) return store;
+    throw new FineTuningError(
+      'bad-option',
+      `${owner}: there is a run '${name}' in the browser's storage; go on with it by resumeInWorker, delete it by deleteRun, or give another name`,
+    );
+  }
+
+  /** As {@link RunStore.create}, under the first of `name`, `name 2`, `name 3`, … that no run has. */
+  static async createNamedLike(name: string): Promise<RunStore> {
+    for (let number = 1; ; number++) {
+      const each = number === 1 ? name : `${name} ${number}`;
+      try {
+        const store = await RunStore.createNew(each);
+        if (store) return store;
+      } catch (error) {
+        // another tab begins one of this name now
+        if (!(error instanceof FineTuningError && error.code === 'in-use')) throw error;
+      }
+    }
+  }
+
+  /** Null if there is a run of this name. */
+  private static async createNew(name: string): Promise<RunStore | null> {
     const runs = await runsFolder();
+    const find = (): Promise<DirectoryHandle | null> =>
+      unlessNotFound(runs.getDirectoryHandle(name));
+    if (await readRunFile(await find())) return null;
     await holdRun(name);
-    const there = await unlessNotFound(runs.getDirectoryHandle(name));
-    if (there && (await readJsonFile<RunFile>(there, RUN_FILE)))
-      throw new FineTuningError(
-        'bad-option',
-        `${owner}: there is a run '${name}' in the browser's storage; go on with it by resumeInWorker, delete it by deleteRun, or give another name`,
-      );
+    const there = await find();
+    if (await readRunFile(there)) return null;
     // what is left of one that never began
     if (there) await runs.removeEntry(name, {recursive: true});
     return new RunStore(name, await runs.getDirectoryHandle(name, {create: true}), null);
@@ -73,15 +97,19 @@ export class RunStore {
 
   /** @throws FineTuningError if there is no such run, or another tab has it. */
   static async open(owner: string, name: string): Promise<RunStore> {
-    const folder = await unlessNotFound((await runsFolder()).getDirectoryHandle(name));
-    const file = folder && (await readJsonFile<RunFile>(folder, RUN_FILE));
-    if (!file)
-      throw new FineTuningError(
-        'bad-option',
-        `${owner}: there is no run '${name}' in the browser's storage; listRuns says which there are`,
-      );
-    await holdRun(name);
-    return new RunStore(name, folder, file);
+    asBadOption(() => checkRunName(owner, name));
+    const runs = await runsFolder();
+    const find = (): Promise<DirectoryHandle | null> =>
+      unlessNotFound(runs.getDirectoryHandle(name));
+    if (await readRunFile(await find())) await holdRun(name);
+    // until then another tab may have deleted it
+    const folder = await find();
+    const file = await readRunFile(folder);
+    if (folder && file) return new RunStore(name, folder, file);
+    throw new FineTuningError(
+      'bad-option',
+      `${owner}: there is no run '${name}' in the browser's storage; listRuns says which there are`,
+    );
   }
 
   /** Its checkpoints. */

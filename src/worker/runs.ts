@@ -2,7 +2,9 @@
 import {browserStorage} from '../files/browser_storage';
 import type {DirectoryHandle} from '../files/directory_handle';
 import {isNamed, namesIn, unlessNotFound} from '../files/handle_files';
-import {FineTuningError} from './errors';
+import {lockManager} from '../files/page_locks';
+import {asBadOption, FineTuningError} from './errors';
+import {checkRunName} from './run_name';
 
 /** A run in the browser's storage. */
 export interface RunSummary {
@@ -78,11 +80,30 @@ export function lockName(run: string): string {
   return `tfjs-owlore run ${run}`;
 }
 
-/** Names of the runs that some tab has. */
+/** Names of the locks of runs that some tab has. */
 async function heldRuns(): Promise<Set<string>> {
-  const {locks} = (globalThis.navigator ?? {}) as Partial<Navigator>;
-  const {held = []} = (await locks?.query()) ?? {};
+  const {held = []} = (await lockManager()?.query()) ?? {};
   return new Set(held.map(({name}) => name ?? ''));
+}
+
+/**
+ * Removes a run while nobody can begin or open it.
+ *
+ * @param mayGo Asked then. Default: it may.
+ * @returns false if a tab has it.
+ */
+async function removeUnlessHeld(
+  name: string,
+  mayGo: () => Promise<boolean> = async () => true,
+): Promise<boolean> {
+  const remove = async (): Promise<true> => {
+    const runs = await runsFolder();
+    if (await mayGo()) await unlessNotFound(runs.removeEntry(name, {recursive: true}));
+    return true;
+  };
+  const locks = lockManager();
+  if (!locks) return remove();
+  return locks.request(lockName(name), {ifAvailable: true}, (lock) => lock !== null && remove());
 }
 
 /** A JSON file of a folder; null if there is none, or it was cut off. */
@@ -96,6 +117,11 @@ export async function readJsonFile<T>(folder: DirectoryHandle, name: string): Pr
   }
 }
 
+/** What a run was begun with; null if there is none of this name, or it has not begun. */
+export async function readRunFile(run: DirectoryHandle | null): Promise<RunFile | null> {
+  return run && readJsonFile<RunFile>(run, RUN_FILE);
+}
+
 /** Lists the runs in the browser's storage, that which was written to last first. What is left of runs that never began is removed. */
 export async function listRuns(): Promise<RunSummary[]> {
   const folder = await runsFolder();
@@ -105,9 +131,10 @@ export async function listRuns(): Promise<RunSummary[]> {
     const run = await unlessNotFound(folder.getDirectoryHandle(name));
     if (!run) continue;
     const isHeld = held.has(lockName(name));
-    const file = await readJsonFile<RunFile>(run, RUN_FILE);
+    const file = await readRunFile(run);
     if (!file) {
-      if (!isHeld) await unlessNotFound(folder.removeEntry(name, {recursive: true}));
+      // one that a tab begins meanwhile stays
+      await removeUnlessHeld(name, async () => (await readRunFile(run)) === null);
       continue;
     }
     const progress = await readJsonFile<RunProgress>(run, PROGRESS_FILE);
@@ -126,15 +153,15 @@ export async function listRuns(): Promise<RunSummary[]> {
 /**
  * Removes a run from the browser's storage, with its checkpoints and the files that were saved of it. One that is not there is none.
  *
- * @throws FineTuningError if a tab trains it.
+ * @throws FineTuningError if a tab trains it, or no run can have this name.
  */
 export async function deleteRun(name: string): Promise<void> {
-  if ((await heldRuns()).has(lockName(name)))
-    throw new FineTuningError(
-      'in-use',
-      `deleteRun: the run '${name}' is open in this tab or another one; close it there first`,
-    );
-  await unlessNotFound((await runsFolder()).removeEntry(name, {recursive: true}));
+  asBadOption(() => checkRunName('deleteRun', name));
+  if (await removeUnlessHeld(name)) return;
+  throw new FineTuningError(
+    'in-use',
+    `deleteRun: the run '${name}' is open in this tab or another one; close it there first`,
+  );
 }
 
 /** The bytes of all files in a folder. */

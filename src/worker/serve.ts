@@ -58,8 +58,13 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
     async start([options]) {
       const owner = 'fineTuneInWorker';
       const settings = resolveSettings(owner, options);
-      const {run = defaultRunName(settings.model)} = settings;
-      const store = run === null ? null : await RunStore.create(owner, run);
+      const {run, model} = settings;
+      const store =
+        run === undefined
+          ? await RunStore.createNamedLike(defaultRunName(model))
+          : run === null
+            ? null
+            : await RunStore.create(owner, run);
       // a worker that holds a lock is not put to sleep with its tab
       if (!store) await holdRun(`without a name, ${crypto.randomUUID()}`);
       return train({owner, settings, store}).run();

@@ -23,8 +23,9 @@ import {owloreDefaults} from '../owlore/optimizer/options';
 import {scoreNames} from '../owlore/scores/score_kinds';
 import {gradientCheckpointingChoices} from '../tape/recompute_layers';
 import {learningRates, schedules} from '../training_defaults';
-import {FineTuningError} from './errors';
+import {asBadOption} from './errors';
 import type {DatasetForms, FineTuneOptions, SentOptions} from './options';
+import {checkRunName} from './run_name';
 
 /** Names of the backends, that which `'auto'` takes first is the first. */
 export const backendNames = ['webgpu', 'wasm', 'webgl', 'cpu'] as const;
@@ -146,17 +147,6 @@ export function resolveSettings(owner: string, options: SentOptions): Settings {
   });
 }
 
-/** What is in no name of a folder on some system, or means another folder. */
-const NO_NAME = /[\\/:*?"<>|\p{Cc}]|^\.|\.$|^$/u;
-
-/** @throws unless a run may have this name. */
-export function checkRunName(owner: string, run: unknown): void {
-  if (run === null || (typeof run === 'string' && run.length <= 100 && !NO_NAME.test(run))) return;
-  throw new Error(
-    `${owner}: run must be the name of a folder, of at most 100 letters and none of \\ / : * ? " < > |, or null; got ${display(run)}`,
-  );
-}
-
 function checkModelOption(owner: string, model: unknown): void {
   const isText = typeof model === 'string';
   // a worker has no folders by their paths
@@ -193,14 +183,4 @@ function checkForms(owner: string, forms: DatasetForms): void {
   if (learnPrompts !== undefined) checkFlag(name, 'learnPrompts', learnPrompts);
   const isTemplate = template === undefined || typeof template === 'string';
   checkArgument(name, 'template', template, 'a text', isTemplate);
-}
-
-/** Has errors the code of a wrong option. */
-export function asBadOption<T>(check: () => T): T {
-  try {
-    return check();
-  } catch (cause) {
-    if (cause instanceof FineTuningError) throw cause;
-    throw new FineTuningError('bad-option', (cause as Error).message, {cause});
-  }
 }

@@ -1,6 +1,5 @@
 import {expect} from 'chai';
-import {defaultRunName} from '../../src/worker/run_name';
-import {checkRunName} from '../../src/worker/settings';
+import {checkRunName, defaultRunName} from '../../src/worker/run_name';
 
 describe('defaultRunName', () => {
   const now = new Date('2026-11-30T23:15:02Z');
@@ -15,6 +14,7 @@ describe('defaultRunName', () => {
       [new Map([['config.json', blob]]), 'model'],
       [{name: '..\\my: model?'} as FileSystemDirectoryHandle, 'my-model'],
       ['x/'.concat('y'.repeat(300)), 'y'.repeat(70)],
+      [{[`a${'𠮷'.repeat(50)}.gguf`]: blob}, `a${'𠮷'.repeat(34)}`],
     ] as const) {
       const name = defaultRunName(model, now);
       expect(name).to.equal(`${expected} 2026-11-30 23.15.02`);
