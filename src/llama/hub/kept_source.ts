@@ -59,7 +59,8 @@ async function openModel(asked: Asked, kept: KeptFiles): Promise<HubModel> {
   try {
     const model = await describeModel(asked);
     // a storage that is full may have the files
-    await kept.note(name.revision, model).catch(() => undefined);
+    const note = (): Promise<void> => kept.note(name.revision, model);
+    await exclusively(`model ${name.id}`, note).catch(() => undefined);
     return model;
   } catch (error) {
     if (!(error instanceof HubUnreachableError)) throw error;

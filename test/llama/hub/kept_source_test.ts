@@ -169,6 +169,41 @@ describe('models of the Hub that a browser keeps', () => {
     expect(await refused(LARGE, source(`${ID}@v3`))).to.match(/has no revision 'v3' \(404\)/);
   });
 
+  it('are all kept where several revisions come at the same time', async () => {
+    hub.push('v2', new Map([['config.json', large]]));
+    const both = (): Promise<unknown> =>
+      Promise.all([read('config.json'), read('config.json', source(`${ID}@v2`))]);
+    expect(await both()).to.deep.equal([small, large]);
+    expect((await listKeptModels())[0]!.revisions).to.have.members(['main', 'v2']);
+    hub.options = {status: 503};
+    expect((await captureInfo(both)).result).to.deep.equal([small, large]);
+  });
+
+  it('have names that lead nowhere else, also where the Hub says so', async () => {
+    const outside = ['../up', '../../runs/up', '/up', 'a/../../up', '..\\up', 'up\0', 'a//up'];
+    const inside = ['%2e%2e%2fup', 'a\u202egpj.up', 'up?x=1#y', 'up'.repeat(300)];
+    hub.push('main', new Map([...outside, ...inside].map((name) => [name, small])));
+    const opened = await source();
+    for (const name of outside) {
+      const {message} = await rejection(opened.open(name));
+      expect(message).to.include(`stays in its folder`).and.include(JSON.stringify(name));
+    }
+    for (const name of inside)
+      expect(await read(name, Promise.resolve(opened))).to.deep.equal(small);
+    const asked = hub.requests.filter((line) => line.includes('/resolve/'));
+    const path = `/${ID}/resolve/${await opened.hub!().then(({revision}) => revision)}/`;
+    // the others have the same content
+    expect(asked).to.deep.equal([`GET ${path}%252e%252e%252fup`]);
+    const storage = await browserStorage();
+    const models = await storage.getDirectoryHandle('models');
+    for (const [folder, names] of [
+      [storage, ['models', 'runs']],
+      [models, ['owner--some-model']],
+    ] as const)
+      for await (const name of folder.keys!()) expect(names).to.include(name);
+    expect((await rejection(deleteKeptModel('../runs'))).message).to.include(`'../runs'`);
+  });
+
   it('are brought once by several that open them at the same time', async () => {
     const all = await Promise.all([read(LARGE), read(LARGE)]);
     expect(all).to.deep.equal([large, large]);
