@@ -1,7 +1,7 @@
 /** The same question to the model as it was and as it is, side by side. */
 import {byId, element} from './dom';
 import {messageOf} from './errors';
-import type {FineTuning} from './library';
+import type {FineTuning, PromptStyle} from './library';
 
 const MAX_TOKENS = 80;
 const closedText = 'When the run is done, both models answer here, side by side.';
@@ -25,9 +25,10 @@ export class Chat {
     byId('chat-stop').addEventListener('click', () => this.abort?.abort());
   }
 
-  /** @param goesOn Whether it is a model of texts, such as the built-in one. */
-  open(run: FineTuning, goesOn: boolean): void {
+  /** @param style How the run's model is asked. */
+  open(run: FineTuning, style: PromptStyle): void {
     this.run = run;
+    const goesOn = style.by === 'text';
     this.goesOn = goesOn;
     this.setOpen(true);
     const text = byId<HTMLTextAreaElement>('chat-text');
@@ -35,9 +36,7 @@ export class Chat {
     text.placeholder = goesOn ? 'Some words to go on with' : 'Ask something';
     byId('chat-label').textContent = goesOn ? 'Words to go on with' : 'Message';
     byId('chat-send').textContent = goesOn ? 'Write' : 'Ask';
-    byId('after-note').textContent = goesOn
-      ? 'Both models go on with the same words.'
-      : 'Ask both models the same.';
+    byId('after-note').textContent = howAsked(style);
     for (const of of ['before', 'after']) byId(`chat-${of}`).replaceChildren();
   }
 
@@ -99,4 +98,13 @@ export class Chat {
     byId<HTMLButtonElement>('chat-send').disabled = isBusy;
     byId('chat-stop').hidden = !isBusy;
   }
+}
+
+/** How both models are asked, in a sentence. */
+function howAsked(style: PromptStyle): string {
+  if (style.by === 'text') return 'Both models go on with the same words.';
+  const form = style.by === 'examples' ? style.form.replace(/\s+/g, ' ').trim() : '…';
+  return form === '…'
+    ? 'Ask both models the same.'
+    : `Both models are asked as in the training data: “${form}”`;
 }

@@ -23,16 +23,10 @@ import {hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
-import {dataOf, isOfBuiltIn, modelOf} from './run_words';
+import {dataOf, modelOf} from './run_words';
 import {Runs} from './runs';
 import {makeCharts, Stage} from './stage';
 import {bytesText, countText, percentText} from './words';
-
-/** What a run is of. */
-interface Title extends ReportTitle {
-  /** Whether its model goes on with texts, and answers no messages. */
-  goesOn: boolean;
-}
 
 type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
 
@@ -42,7 +36,7 @@ let log: RunLog | null = null;
 /** Whether this browser lets the page keep runs. */
 let canKeep = true;
 /** What the run in the page is made of, in words. */
-let title: Title = {model: '', data: '', method: 'owlore', goesOn: true};
+let title: ReportTitle = {model: '', data: '', method: 'owlore'};
 
 const pageTitle = document.title;
 const frames = new Frames();
@@ -106,12 +100,10 @@ async function start(): Promise<void> {
   setState('starting');
   say('Starting …');
   announce('Starting.');
-  const {model} = form.choice;
   title = {
     model: modelTitle(form.choice),
     data: dataTitle(form.choice),
     method: methodOf(form.choice),
-    goesOn: model.kind === 'built-in',
     settings: {...defaultsFor(form.choice), ...form.choice.settings},
   };
   try {
@@ -132,7 +124,6 @@ function goOnWith(summary: RunSummary, options: Pick<ResumeOptions, 'backend'> =
     model: modelOf(summary),
     data: dataOf(summary),
     method: summary.method,
-    goesOn: isOfBuiltIn(summary),
   };
   setState('starting');
   say('Opening …');
@@ -202,7 +193,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   announce(words);
   byId<HTMLProgressElement>('progress').value = steps === 0 ? 1 : step / steps;
   stage.update();
-  chat.open(training, title.goesOn);
+  chat.open(training, log!.info!.promptStyle);
   setDownloads(true);
   byId('adapter-item').hidden = title.method !== 'lora';
   void refreshRuns();

@@ -2,8 +2,8 @@
 import {builtInModel, filesTitle, texts} from './choice';
 import type {RunSummary} from './library';
 
-/** Whether its model is the built-in one, which goes on with texts. */
-export function isOfBuiltIn({model}: RunSummary): boolean {
+/** Whether its model is the built-in one. */
+function isOfBuiltIn({model}: RunSummary): boolean {
   return model.replace(/[/]$/, '') === builtInModel;
 }
 

@@ -217,6 +217,35 @@ describe('data of one’s own', () => {
     expect(tab.errors).to.eql([]);
   });
 
+  it('are asked for in their own form, when they are learnt and when the run is opened again', async () => {
+    const lines = Array.from({length: 40}, (_, i) => `{"instruction": "What is ${i} and 1?", "output": "It is ${i + 1}."}\n`); // prettier-ignore
+    const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 3, maxLength: 96}); // prettier-ignore
+    const {page} = tab;
+    await page.locator('input[name=data][value=pasted]').check();
+    await page.fill('#pasted', lines.join(''));
+    await page.getByText('40 examples').waitFor();
+    await tab.click('start');
+    const note =
+      'Both models are asked as in the training data: “Below is an instruction that describes a task. Write a response that ' +
+      'appropriately completes the request. ### Instruction: … ### Response:”';
+    const answers = async (): Promise<string[]> => {
+      await tab.isIn('ended');
+      expect(await tab.text('after-note')).to.equal(note);
+      expect(await tab.text('chat-send')).to.equal('Ask');
+      await page.fill('#chat-text', 'What is 3 and 1?');
+      await tab.click('chat-send');
+      await page.locator('#chat-send:enabled').waitFor();
+      return page.locator('#chat-before, #chat-after').allTextContents();
+    };
+    const first = await answers();
+    expect(first.join('')).not.to.match(/What is|Instruction/);
+    await page.reload();
+    await tab.isIn('idle');
+    await page.locator('#runs').getByRole('button', {name: 'Open'}).click();
+    expect(await answers()).to.eql(first);
+    expect(tab.errors).to.eql([]);
+  });
+
   it('that are dropped, in several files, train', async () => {
     const lines = Array.from({length: 40}, (_, i) => `{"prompt": "What is ${i} and 1?", "completion": "It is ${i + 1}."}\n`); // prettier-ignore
     const files = ['a.jsonl', 'b.jsonl'].map((name) => join(folder, name));

@@ -17,6 +17,7 @@ import {frozenDtypeOf, methodOf, openModel, placesOf, requestOf} from './model';
 import type {RunStore} from './run_store';
 import {chooseSampling, type Sampling} from './sampling';
 import type {Settings} from './settings';
+import {promptStyleOf} from './texts';
 
 /** Tells the page. */
 export type Emit = <Name extends keyof FineTuningEvents>(
@@ -101,6 +102,7 @@ export async function begin(training: Training, history: History): Promise<Begun
     ...{backend, threads, parameters: model.countParams(), blocks: sampling.blocks, steps},
     tokensPerStep: data.batchSize * length * accumulate,
     ...{examples: data.report.used, heldOutExamples: data.heldOutExamples},
+    promptStyle: promptStyleOf(tokenizer, data),
     ...{estimate, plainBytes, limit, step, history: history.entries},
   });
   status({phase: 'training', text: 'training', done: step, total: steps});

@@ -25,8 +25,8 @@ export class Chat {
     onText: (text: string) => void,
     signal: AbortSignal,
   ): Promise<string> {
-    const {loaded, tokenizer, method} = begun;
-    const ids = promptIds(tokenizer, messages);
+    const {loaded, tokenizer, data, method} = begun;
+    const ids = promptIds(tokenizer, data, messages);
     const positions = loaded.config.maxPositionEmbeddings;
     const room = positions - ids.length;
     if (room < 1)

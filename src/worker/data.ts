@@ -4,6 +4,7 @@ import type {ResolvedConfig} from '../llama/config';
 import {textDataset, type DatasetReport, type TextDataset, type Tokenizer} from '../llama/index';
 import {describeData} from '../llama/text/data_preview';
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
+import {promptFormOf, type PromptForm} from '../llama/text/prompt_form';
 import {isHeldOut, stepsOf} from '../training_defaults';
 import {FineTuningError} from './errors';
 import {nextTurn} from './next_turn';
@@ -20,6 +21,8 @@ export interface TrainingData {
   /** Of what is trained on, as far as it was read: enough for the steps. */
   report: DatasetReport;
   heldOutExamples: number;
+  /** How its examples ask; null if they are texts or chats. */
+  promptForm: PromptForm | null;
 }
 
 /**
@@ -98,10 +101,13 @@ export async function prepareData(
       'bad-option',
       `${owner}: warmup must be below ${count}, the steps of the run; got ${warmup}`,
     );
+  const {format = 'auto', fields = null} = forms;
+  const {hasChatTemplate} = tokenizer;
   return {
     training: ({repeat}) => trainingOf(batchSize, repeat),
     heldOut: () => heldOutOf(batchSize),
     ...{batchSize, report, steps: count, heldOutExamples: heldOut.used},
+    promptForm: await promptFormOf(owner, file, {format, fields, hasChatTemplate}),
   };
 }
 

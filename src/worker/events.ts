@@ -27,6 +27,12 @@ export interface EstimatedMemory {
   parts: {weights: number; gradients: number; state: number; activations: number};
 }
 
+/**
+ * How a model is asked a text in a chat: by its chat template; as the examples ask that it learns from, in a form with `…` for the text;
+ * or it goes on with the text.
+ */
+export type PromptStyle = {by: 'template'} | {by: 'examples'; form: string} | {by: 'text'};
+
 /** A training that is about to begin, or to go on. */
 export interface RunInfo {
   /** Its name in the browser's storage; null: nothing is kept. */
@@ -43,6 +49,8 @@ export interface RunInfo {
   /** Examples that are trained on. */
   examples: number;
   heldOutExamples: number;
+  /** How it is asked in a chat. */
+  promptStyle: PromptStyle;
   estimate: EstimatedMemory;
   /** The most bytes of tensors that this tab has room for; null where nobody knows. */
   limit: number | null;

@@ -97,7 +97,8 @@ export class FineTuning {
    * Has the model answer, between two steps while it trains. `of: 'before'` loads the model as it was a second time, and keeps it:
    * in matrices of 16 bits if its files have these.
    *
-   * @param messages A chat, or what its user says; for a model without a chat template a text, which it goes on with.
+   * @param messages A text: a prompt, which is asked in the form that the examples have (`RunInfo.promptStyle`), by the model's chat
+   *   template where these are texts or chats, or else gone on with. Or the messages of a chat, for a model with a template.
    * @returns the answer, as far as it came if `signal` ended it.
    * @throws FineTuningError if the messages leave no room for an answer, or the tab has no memory for the model before.
    */

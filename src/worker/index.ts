@@ -25,6 +25,7 @@ export type {
   Inspection,
   Outcome,
   PeriodEvent,
+  PromptStyle,
   RateEvent,
   RunInfo,
   SampleTextEvent,

@@ -85,8 +85,8 @@ export interface FineTuneOptions {
   /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; 0: none. Default: a tenth of the run. */
   sampleEvery?: number;
   /**
-   * What samples answer: messages of a user where the model has a chat template, and otherwise beginnings of texts. Default: that of a
-   * held-out example.
+   * What samples answer: prompts in the form of the examples, messages of a user where the model has a chat template, and otherwise
+   * beginnings of texts. Default: that of a held-out example.
    */
   prompts?: readonly string[];
   /** The backend. Default `'auto'`: webgpu if the browser has it, otherwise wasm, with threads where the page is cross-origin isolated. */

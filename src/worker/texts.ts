@@ -1,15 +1,23 @@
 /** What a model in a worker writes: samples, and answers in a chat. */
 import {generate, type ChatMessage, type LoadedLlama, type Tokenizer} from '../llama/index';
 import {endTokens, TextStream} from '../llama/generation/text_stream';
+import {promptOf} from '../llama/text/example_prompt';
 import type {TrainingData} from './data';
 import {FineTuningError} from './errors';
+import type {PromptStyle} from './events';
 import type {WorkerChatMessage} from './options';
 import type {Settings} from './settings';
 
-/** A prompt as the tokens that the model reads. */
-export function promptIds(tokenizer: Tokenizer, messages: WorkerChatMessage[] | string): number[] {
+/** A prompt as the tokens that the model reads: a text in the form of the examples, so that what was learnt from them is asked for. */
+export function promptIds(
+  tokenizer: Tokenizer,
+  {promptForm}: Pick<TrainingData, 'promptForm'>,
+  messages: WorkerChatMessage[] | string,
+): number[] {
   const {hasChatTemplate} = tokenizer;
   const isText = typeof messages === 'string';
+  if (isText && promptForm && messages.trim() !== '')
+    return promptOf(promptForm(messages), tokenizer)!.ids;
   if (isText && !hasChatTemplate) return tokenizer.encode(messages);
   if (hasChatTemplate) {
     const all = isText ? [{role: 'user', content: messages}] : (messages as ChatMessage[]);
@@ -21,14 +29,29 @@ export function promptIds(tokenizer: Tokenizer, messages: WorkerChatMessage[] | 
   );
 }
 
-/** What samples begin with: the prompts of the options, or the beginning of the first held-out example that has one. */
+/** How a text is asked, in words. */
+export function promptStyleOf(
+  {hasChatTemplate}: Tokenizer,
+  {promptForm}: Pick<TrainingData, 'promptForm'>,
+): PromptStyle {
+  const example = promptForm?.('…');
+  if (example?.format === 'prompt-completion') return {by: 'examples', form: example.prompt};
+  return {by: hasChatTemplate ? 'template' : 'text'};
+}
+
+/**
+ * What samples begin with: the prompts of the options, or the beginning of the first held-out example that has one, unless that takes more
+ * than half of the model's positions.
+ */
 export async function samplePrompts(
   {prompts}: Settings,
   tokenizer: Tokenizer,
   data: TrainingData,
+  positions: number,
 ): Promise<Array<{ids: number[]; text: string}>> {
-  if (prompts) return prompts.map((text) => ({ids: promptIds(tokenizer, text), text}));
-  for await (const {ids, text} of data.heldOut().prompts()) return [{ids, text}];
+  if (prompts) return prompts.map((text) => ({ids: promptIds(tokenizer, data, text), text}));
+  for await (const {ids, text} of data.heldOut().prompts())
+    return ids.length > positions / 2 ? [] : [{ids, text}];
   return [];
 }
 

@@ -214,9 +214,9 @@ export class TrainingProgram {
     const {step} = this;
     if (this.history.has('sample', step)) return;
     const positions = loaded.config.maxPositionEmbeddings;
-    const prompts = await samplePrompts(this.training.settings, tokenizer, data);
+    const prompts = await samplePrompts(this.training.settings, tokenizer, data, positions);
     for (const {ids, text: prompt} of prompts) {
-      if (ids.length === 0 || ids.length > positions / 2) continue;
+      if (ids.length === 0 || ids.length >= positions) continue;
       const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
       const text = await this.turns.take(() =>
         merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, ...SAMPLES})),

@@ -2,7 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {LayersModel} from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
+import {generate, loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
+import {alpacaPrompt} from '../../src/llama/text/formats';
 import {outOfMemory} from '../../src/kernels/wasm/full_memory';
 import {paperMethod} from '../../src/methods';
 import {blockScores} from '../../src/owlore/scores/score_kinds';
@@ -85,6 +86,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(info).to.deep.include({run: null, steps: 6, tokensPerStep: 48, step: 0, history: []});
     // those of six steps, and a twentieth of all
     expect(info).to.include({examples: 12, heldOutExamples: 3});
+    expect(info.promptStyle).to.deep.equal({by: 'text'});
     expect(info.blocks.map(({score}) => score)).to.deep.equal([...scores.scores]);
     const peak = Math.max(...said.map(({event, data}) => (event === 'step' ? data.peakBytes : 0)));
     expect(info.estimate.total).to.be.within(0.9 * peak, 1.1 * peak);
@@ -229,6 +231,50 @@ describe(`a training in a worker, on ${backend}`, () => {
       expect(timeless([...history, ...again.said])).to.deep.equal(timeless(whole.said));
       await deleteRun('full');
     }
+  });
+
+  it('asks in the form of the examples, before and after, and when a run is opened again', async () => {
+    const [question, answer] = ['What is your name?', 'Call me Ishmael.'];
+    const others = ['Who is white?', 'The whale.'];
+    const examples = [[question, answer], others].map(([instruction, output]) => ({
+      instruction,
+      output,
+    }));
+    const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join('');
+    const ending = new Blob([JSON.stringify({eos_token: '<|endoftext|>'})]);
+    const own = {...model, 'tokenizer_config.json': ending};
+    const {training, said} = start({
+      model: own,
+      ...{data: {'alpaca.jsonl': lines.repeat(20)}, run: 'asked', prompts: [question]},
+      ...{method: 'full', learningRate: 2e-3, steps: 40, batchSize: 4, maxLength: 96},
+      ...{evaluateEvery: 40, sampleEvery: 40},
+    });
+    const {promptStyle} = await training.ready;
+    expect(promptStyle).to.deep.equal({by: 'examples', form: alpacaPrompt('…')});
+    await training.finished;
+    const ask = (of: 'before' | 'after'): Promise<string> =>
+      training.chat(question, {of, maxTokens: 12});
+    // which ends where the answers of the examples end
+    expect(await ask('after')).to.equal(answer);
+    const samples = said.flatMap(({event, data}) => (event === 'sample' ? [data] : []));
+    expect(samples.map(({prompt}) => prompt)).to.deep.equal([question, question]);
+    expect(samples.at(-1)!.text).to.equal(answer);
+
+    const {model: before} = await loadLlama(own);
+    const tokenizer = await loadTokenizer(own);
+    const ids = tokenizer.encode(alpacaPrompt(question));
+    const stop = [tokenizer.eosTokenId!];
+    const expected = await generate(before, ids, {maxNewTokens: 12, stop});
+    before.dispose();
+    expect(await ask('before')).to.equal(tokenizer.decode(expected.ids, {skipSpecialTokens: true}));
+    training.dispose();
+
+    const again = resume('asked');
+    expect((await again.training.ready).promptStyle).to.deep.equal(promptStyle);
+    await again.training.finished;
+    expect(await again.training.chat(question, {maxTokens: 12})).to.equal(answer);
+    again.training.dispose();
+    await deleteRun('asked');
   });
 
   it('saves an adapter, and a GGUF file that loads again', async () => {
