@@ -13,6 +13,7 @@ export function folderSource(owner: string, folder: string): FileSource {
   return {
     name: folder,
     async open(path) {
+      checkHasPaths(owner, folder);
       checkSourcePath(owner, path);
       const {realpath, stat} = await importNode('node:fs/promises');
       const {join} = await importNode('node:path');
@@ -55,11 +56,21 @@ export async function listFolder(owner: string, folder: string): Promise<string[
  * there.
  */
 export async function openFileAt(owner: string, path: string): Promise<SourceFile | null> {
+  checkHasPaths(owner, path);
   const {realpath, stat} = await importNode('node:fs/promises');
   const target = await unlessMissing(realpath(path));
   if (target === null) return null;
   if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
   return openFile(owner, path, target);
+}
+
+/** @throws in a page, which has no files by their paths. */
+function checkHasPaths(owner: string, path: string): void {
+  if (globalThis.process?.versions?.node !== undefined) return;
+  throw new Error(
+    `${owner}: '${path}' would be a path, and a page has none; give an https:// address, files by name or the handle of a folder, ` +
+      "or for a model its name on the Hugging Face Hub, as 'owner/name'",
+  );
 }
 
 async function openFile(owner: string, path: string, target: string): Promise<SourceFile> {

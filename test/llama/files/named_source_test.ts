@@ -7,6 +7,7 @@ import {
   getLlamaWeights,
   loadLlama,
   loadTokenizer,
+  textDataset,
   type HostTensor,
   type LoadLlamaOptions,
   type ModelSource,
@@ -99,6 +100,34 @@ describe('a model by its name on the Hub', () => {
     } finally {
       provideHub(hubSource);
     }
+  });
+});
+
+describe('what is no name and no URL, in a page', () => {
+  const {process} = globalThis;
+  before(() => {
+    provideHub(null);
+    globalThis.process = Object.create(process, {versions: {value: {}}}) as NodeJS.Process;
+  });
+  after(() => {
+    globalThis.process = process;
+    provideHub(hubSource);
+  });
+
+  const ways =
+    'would be a path, and a page has none; give an https:// address, files by name or the handle of a folder, ' +
+    "or for a model its name on the Hugging Face Hub, as 'owner/name'";
+
+  for (const text of ['gpt2', './models/small', 'demo.gguf'])
+    it(`is no path: '${text}'`, async () => {
+      expect((await rejection(loadLlama(text))).message).to.equal(`loadLlama: '${text}' ${ways}`);
+      expect((await rejection(loadTokenizer(text))).message).to.equal(`loadTokenizer: '${text}' ${ways}`); // prettier-ignore
+    });
+
+  it('is no path of examples', async () => {
+    const tokenizer = await loadTokenizer(tokenizerFiles('bytelevel'));
+    const batches = await textDataset('train.jsonl', tokenizer).iterator();
+    expect((await rejection(batches.next())).message).to.include(`'train.jsonl' ${ways}`);
   });
 });
 
