@@ -186,12 +186,11 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   const {multiply, multiplyBfloat16} = threaded;
   threaded.multiply = (named) => {
     const {transposeA, aStep} = named;
-    const a = {aRow: transposeA ? 4 : aStep, aNext: transposeA ? aStep : 4};
-    if (!inSections(threaded, {...a, isBfloat16: false}, named)) multiply(named);
+    const [aRow, aNext] = transposeA ? [4, aStep] : [aStep, 4];
+    if (!inSections(threaded, named, aRow, aNext, false)) multiply(named);
   };
   threaded.multiplyBfloat16 = (named) => {
-    const a = {aRow: 4 * named.inner, aNext: 4};
-    if (!inSections(threaded, {...a, isBfloat16: true}, named)) multiplyBfloat16(named);
+    if (!inSections(threaded, named, 4 * named.inner, 4, true)) multiplyBfloat16(named);
   };
   pools.set(threaded, pool);
   return threaded;
@@ -203,16 +202,19 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
  */
 function inSections(
   module: SimdModule,
-  kind: Pick<Named<'multiplySections'>, 'aRow' | 'aNext' | 'isBfloat16'>,
   product: Named<'multiplyBfloat16'>,
+  aRow: number,
+  aNext: number,
+  isBfloat16: boolean,
 ): boolean {
   const {rows, columns, inner, a, b, bStep, transposeB, c, cStep, add} = product;
   const isWorth = threadsOf(module) > 1 && columns * inner >= MIN_WEIGHTS;
   if (rows > FEW_ROWS || transposeB || !isWorth) return false;
   const sums = module.sectionSums({rows, columns, inner});
   if (sums === 0) return false;
-  const all = {first: 0, count: module.SECTIONS};
-  module.multiplySections({...all, rows, columns, inner, a, b, bStep, sums, ...kind});
+  const count = module.SECTIONS;
+  // prettier-ignore
+  module.multiplySections({first: 0, count, rows, columns, inner, a, aRow, aNext, b, bStep, isBfloat16, sums});
   module.addSections({rows, columns, sums, c, cStep, add});
   return true;
 }

@@ -90,9 +90,13 @@ function decodeInPlace(
     bias?: tf.TensorInfo,
   ): void => {
     const b = at(weight);
-    const product = {rows, columns, inner, a, b, c, cStep: columns * 4, add, transposeB: false};
-    if (weight.dtype === 'int32') module.multiplyBfloat16({...product, bStep: columns * 2});
-    else module.multiply({...product, aStep: inner * 4, bStep: columns * 4, transposeA: false});
+    const step = columns * 4;
+    // Whole literals: those with a spread take a tenth of the time of a product.
+    // prettier-ignore
+    if (weight.dtype === 'int32')
+      module.multiplyBfloat16({rows, columns, inner, a, b, bStep: columns * 2, transposeB: false, c, cStep: step, add});
+    else
+      module.multiply({rows, columns, inner, a, aStep: inner * 4, transposeA: false, b, bStep: step, transposeB: false, c, cStep: step, add});
     if (!bias) return;
     module.addBias({x: c, rows, columns, bias: at(bias), lower: -Infinity, upper: Infinity});
   };

@@ -19,7 +19,7 @@ export interface Workspace {
 const MAX_CALLS = 255;
 
 /** How long the caller spins before it sleeps until workers are done, in milliseconds. */
-const SPIN_MS = 0.05;
+const SPIN_MS = 0.2;
 
 /**
  * How long the caller waits at least before it gives up, in milliseconds, and how many times as long as its own calls have taken: a page gets
@@ -100,21 +100,23 @@ export class ThreadPool {
   /**
    * Runs a function several times, independently, and waits until all calls are done.
    *
-   * @param named The arguments of the first call. It is changed.
+   * @param named The arguments of the first call.
    * @param changes For each call the arguments that are others than in the call before.
    * @returns what the function returns, in the order of the calls.
    * @throws if one fails, after all have ended.
    */
   run(
     name: FunctionName,
-    named: object,
-    changes: readonly object[],
+    named: Arguments,
+    changes: readonly Arguments[],
     workspace?: Workspace,
   ): number[] {
+    const order: readonly string[] = positions[name];
+    const given = order.map((argument) => Number(named[argument]));
     const results: number[] = [];
     for (let i = 0; i < changes.length; i += MAX_CALLS) {
       const some = changes.slice(i, i + MAX_CALLS);
-      results.push(...this.runSome(name, named, some, workspace));
+      results.push(...this.runSome(name, given, some, workspace));
     }
     return results;
   }
@@ -128,23 +130,23 @@ export class ThreadPool {
     for (const worker of this.workers) worker.terminate();
   }
 
+  /** As {@link run} does; `given` are the arguments by position, and become those of the last call. */
   private runSome(
     name: FunctionName,
-    named: Arguments,
-    changes: readonly object[],
+    given: number[],
+    changes: readonly Arguments[],
     workspace: Workspace | undefined,
   ): number[] {
     const {words, calls} = this;
     const order: readonly string[] = positions[name];
     const own = workspace ? order.indexOf(workspace.argument) : -1;
     changes.forEach((change, i) => {
-      Object.assign(named, change);
+      for (const argument in change) given[order.indexOf(argument)] = Number(change[argument]);
       const at = i * CALL.size;
       calls[at + CALL.function] = numbers.get(name)!;
       calls[at + CALL.workspace] = own;
       calls[at + CALL.workspaceBytes] = workspace?.bytes ?? 0;
-      for (let j = 0; j < order.length; j++)
-        calls[at + CALL.arguments + j] = Number(named[order[j]!]);
+      calls.set(given, at + CALL.arguments);
     });
     Atomics.store(words, WORD.done, 0);
     Atomics.store(words, WORD.failed, 0);
