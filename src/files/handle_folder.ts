@@ -149,12 +149,16 @@ export function handleSink(owner: string, folder: DirectoryHandle): FileSink {
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** Bytes that the browser lets this page store; null if it does not say, or if the folder is one that a user has picked. */
+/** As `freeStorage`; null also if the folder is one that a user has picked. */
 async function roomIn(folder: DirectoryHandle): Promise<number | null> {
+  return (await isPicked(folder)) ? null : freeStorage();
+}
+
+/** Bytes that the browser lets this page store beside what is there; null if it does not say. */
+export async function freeStorage(): Promise<number | null> {
   const {storage} = (globalThis.navigator ?? {}) as Partial<Navigator>;
   const {quota, usage} = (await storage?.estimate?.()) ?? {};
-  if (quota === undefined || usage === undefined || (await isPicked(folder))) return null;
-  return Math.max(0, quota - usage);
+  return quota === undefined || usage === undefined ? null : Math.max(0, quota - usage);
 }
 
 async function isPicked(folder: DirectoryHandle): Promise<boolean> {

@@ -152,6 +152,16 @@ export interface FineTuningEvents {
   done: Outcome;
 }
 
+/** Bytes that a run keeps in the browser's storage, at most. */
+export interface StorageNeed {
+  /** Of its newest checkpoint, its examples, and its model where that was given as files. */
+  kept: number;
+  /** While a checkpoint is written beside the one before it. */
+  peak: number;
+  /** That the browser lets this page store beside what is there; null if it does not say. */
+  free: number | null;
+}
+
 /** What {@link inspectInWorker} finds, before any weight is read. */
 export interface Inspection {
   config: {
@@ -172,6 +182,8 @@ export interface Inspection {
   limit: number | null;
   /** The smallest change of options with which it fits, where it does not as it is; null if it fits, or nothing would help. */
   nearest: Partial<FineTuneOptions> | null;
+  /** Null with `run: null`. */
+  storage: StorageNeed | null;
   data: {
     examples: number;
     /** Of all examples that can be used. */

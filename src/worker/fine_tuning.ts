@@ -69,6 +69,14 @@ export class FineTuning {
   }
 
   /**
+   * Has a checkpoint saved after the current step, as for a page that is hidden and may not come back. The event `checkpoint` tells when
+   * it is there; one of the same step is not saved again.
+   */
+  checkpoint(): void {
+    void this.link.call('checkpoint', []).catch(() => undefined);
+  }
+
+  /**
    * Ends the training after the current step, with a checkpoint in the browser's storage, from which {@link resumeInWorker} goes on.
    *
    * @returns the same as `finished`.

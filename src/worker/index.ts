@@ -31,6 +31,7 @@ export type {
   SampleTextEvent,
   StatusEvent,
   StepEvent,
+  StorageNeed,
 } from './events';
 export type {
   DatasetForms,

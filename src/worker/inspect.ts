@@ -13,6 +13,7 @@ import {estimateOf, nearestFit, plainBytesOf, tensorLimit} from './memory';
 import {openModel} from './model';
 import {nextTurn} from './next_turn';
 import type {Settings} from './settings';
+import {storageNeed} from './storage_need';
 
 const OWNER = 'inspectInWorker';
 
@@ -71,6 +72,7 @@ export async function inspect(
         architecture: config.architecture,
       },
       ...{estimate, plainBytes, limit, nearest, backend, threads},
+      storage: await storageNeed(sized, config, estimate),
       data: {
         examples: used + survey.report.dropped,
         tokens: survey.lengths.reduce((sum, {tokens}) => sum + tokens, 0),

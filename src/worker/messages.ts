@@ -26,6 +26,7 @@ export type Calls = {
   inspect(options: SentOptions): Promise<Inspection>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  checkpoint(): Promise<void>;
   stop(): Promise<Outcome>;
   setLearningRate(rate: number): Promise<void>;
   /** While it is answered pieces of text are sent. */

@@ -80,7 +80,10 @@ export interface FineTuneOptions {
   gradientCheckpointing?: 'auto' | 'blocks' | 'none';
   /** Steps between held-out losses; there is one before the first step and after the last one, too. Default: a tenth of the run. */
   evaluateEvery?: number;
-  /** Steps between checkpoints in the browser's storage; 0: only when the run is paused, stopped or done. Default: a tenth of the run. */
+  /**
+   * Steps between checkpoints in the browser's storage, which keeps the newest; 0: only when the run is paused, stopped or done, or at
+   * {@link FineTuning.checkpoint}. Default: so many that saving takes about a twentieth of the time, at least 19 seconds.
+   */
   saveEvery?: number;
   /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; 0: none. Default: a tenth of the run. */
   sampleEvery?: number;

@@ -203,7 +203,7 @@ export async function filesIn(folder: DirectoryHandle): Promise<Map<string, File
 }
 
 /** The files that a model needs. */
-async function filesOf(model: WorkerModel): Promise<Map<string, Blob>> {
+export async function filesOf(model: WorkerModel): Promise<Map<string, Blob>> {
   const all: Iterable<[string, Uint8Array | Blob]> = isDirectoryHandle(model)
     ? await filesIn(model)
     : model instanceof Map

@@ -79,6 +79,7 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
     inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
     pause: async () => there().pause(),
     resume: async () => there().resume(),
+    checkpoint: async () => there().checkpoint(),
     stop: async () => there().stop(),
     setLearningRate: async ([rate]) => there().setLearningRate(rate),
     chat: async ([messages, options], id) =>

@@ -14,6 +14,7 @@ import {nextTurn, Turns} from './next_turn';
 import type {SaveForm} from './options';
 import {Pace} from './pace';
 import type {RunStore} from './run_store';
+import {SavePace} from './save_pace';
 import {saveModel} from './saving';
 import {samplePrompts, writeText} from './texts';
 
@@ -23,18 +24,21 @@ const SAMPLES = {temperature: 0.7, seed: 0};
 /** Most tokens of a sample. */
 const SAMPLE_TOKENS = 64;
 
-/** Checkpoints that stay. */
-const KEPT_CHECKPOINTS = 2;
+/** Checkpoints that stay; while the next one is written, the one before it is there. */
+const KEPT_CHECKPOINTS = 1;
 
 export class TrainingProgram {
   private readonly turns = new Turns();
   private readonly pace = new Pace();
+  private readonly savePace = new SavePace();
   private readonly history: History;
   private readonly answers: Chat;
   private begun: Begun | null = null;
   private step = 0;
   /** The step of the newest checkpoint; -1: there is none. */
   private savedAt = -1;
+  /** Whether the page wants a checkpoint after the step that is being made. */
+  private isAskedToSave = false;
   private outcome: Promise<Outcome> | null = null;
 
   constructor(private readonly training: Training) {
@@ -59,6 +63,11 @@ export class TrainingProgram {
 
   resume(): void {
     this.pace.resume();
+  }
+
+  /** Has a checkpoint saved after the step that is being made. */
+  checkpoint(): void {
+    this.isAskedToSave = true;
   }
 
   stop(): Promise<Outcome> {
@@ -119,13 +128,15 @@ export class TrainingProgram {
   /** Makes step after step. */
   private async makeSteps(begun: Begun): Promise<Outcome> {
     const {settings, store} = this.training;
-    const {pace} = this;
+    const {pace, savePace} = this;
     const {steps} = begun.data;
     const tenth = tenthOf(steps);
-    const {evaluateEvery = tenth, sampleEvery = tenth, saveEvery = tenth} = settings;
+    const {evaluateEvery = tenth, sampleEvery = tenth, saveEvery} = settings;
     const isDue = (every: number): boolean =>
       every > 0 && (this.step % every === 0 || this.step === steps);
+    const isSaveDue = (): boolean => (saveEvery === undefined ? savePace.isDue : isDue(saveEvery));
     const batches = await begun.training.iterator();
+    savePace.begin();
     try {
       for (;;) {
         // what is to wait comes to these when it goes on; the last ones are worth waiting for
@@ -133,7 +144,9 @@ export class TrainingProgram {
         if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun);
         if (isFree() && isDue(sampleEvery)) await this.sample(begun);
         const isOver = this.step === steps || pace.wanted === 'stop';
-        const isToSave = isOver || pace.wanted === 'pause' || (this.step > 0 && isDue(saveEvery));
+        const isSaveWanted = this.step > 0 && (this.isAskedToSave || isSaveDue());
+        const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted;
+        this.isAskedToSave = false;
         const failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
         if (isOver) {
           if (failure) throw failure;
@@ -232,11 +245,13 @@ export class TrainingProgram {
     if (this.savedAt === step) return null;
     emit('status', {phase: 'saving', text: 'saving a checkpoint'});
     try {
-      const {bytes} = await this.turns.take(async () =>
-        saveCheckpoint(await store.checkpoints(), partsOf(begun), {
-          keep: KEPT_CHECKPOINTS,
-          extra: history.keep(),
-        }),
+      const {bytes} = await this.turns.take(() =>
+        this.savePace.measure(async () =>
+          saveCheckpoint(await store.checkpoints(), partsOf(begun), {
+            keep: KEPT_CHECKPOINTS,
+            extra: history.keep(),
+          }),
+        ),
       );
       this.savedAt = step;
       const {loss, heldOut} = history.outcome(step, begun.data.steps);
@@ -256,6 +271,8 @@ export class TrainingProgram {
     const {step} = this;
     const {emit} = this.training;
     await this.pace.rest(failure, () => emit('paused', {step}));
+    // what could not be saved stays due
+    if (!failure) this.savePace.begin();
     if (this.pace.wanted === 'run') emit('resumed', {step});
   }
 }

@@ -2,6 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {LayersModel} from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
+import {browserStorage} from '../../src/files/browser_storage';
+import {namesIn} from '../../src/files/handle_files';
 import {generate, loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {alpacaPrompt} from '../../src/llama/text/formats';
 import {outOfMemory} from '../../src/kernels/wasm/full_memory';
@@ -148,6 +150,26 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect((await listRuns())[0]).to.deep.include({state: 'done', step: 6});
     await deleteRun('whales');
     expect(await listRuns()).to.deep.equal([]);
+  });
+
+  it('keeps the newest checkpoint, saved when it is asked for, and otherwise seldom', async () => {
+    const {training} = start({run: 'asked', sampleEvery: 0});
+    const checkpoints: number[] = [];
+    training.on('checkpoint', ({step}) => checkpoints.push(step));
+    training.on('step', ({step}) => {
+      if (step === 2) training.checkpoint();
+    });
+    await training.finished;
+    training.dispose();
+    // the message comes while the next step is made
+    expect(checkpoints).to.have.length(2);
+    expect(checkpoints[0]).to.be.within(2, 3);
+    expect(checkpoints[1]).to.equal(6);
+    const runs = await (await browserStorage()).getDirectoryHandle('runs');
+    const folder = await (await runs.getDirectoryHandle('asked')).getDirectoryHandle('checkpoints');
+    const names = await namesIn(folder);
+    expect(names.filter((name) => name.endsWith('.json'))).to.have.length(1);
+    await deleteRun('asked');
   });
 
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
