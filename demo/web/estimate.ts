@@ -3,7 +3,7 @@ import {dataTitle, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
 import {wordsOf} from './errors';
 import type {Form} from './form';
-import {inspectInWorker, type Inspection} from './library';
+import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {settingNames, settings, type SettingName} from './settings';
 import {bytesText, countText, largeCountText} from './words';
 
@@ -18,9 +18,13 @@ export class EstimatePanel {
   private shown = '';
   private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
 
-  /** @param onFound Called with what was found, before it is shown. */
+  /**
+   * @param canKeep Whether this browser lets the page keep runs.
+   * @param onFound Called with what was found, before it is shown.
+   */
   constructor(
     private readonly form: Form,
+    private readonly canKeep: () => boolean,
     private readonly onFound: (inspection: Inspection) => void,
   ) {}
 
@@ -39,7 +43,7 @@ export class EstimatePanel {
     if (missing(this.form.choice) !== null) return;
     try {
       const options = await optionsOf(this.form.choice);
-      const inspection = await inspectInWorker(options);
+      const inspection = await inspectInWorker(this.canKeep() ? options : {...options, run: null});
       if (asked !== this.count) return;
       this.shown = titleOf(this.form.choice);
       this.onFound(inspection);
@@ -59,7 +63,8 @@ export class EstimatePanel {
     byId('estimate-way').replaceChildren();
   }
 
-  private showEstimate({estimate, plainBytes, limit, nearest, config}: Inspection): void {
+  private showEstimate(inspection: Inspection): void {
+    const {estimate, plainBytes, limit, nearest, config, storage} = inspection;
     const fits = limit === null || estimate.total <= limit;
     const room = limit === null ? '' : ` of the ${bytesText(limit)} that this tab may have`;
     this.say(
@@ -68,6 +73,7 @@ export class EstimatePanel {
         `${largeCountText(config.parameters)} parameters in ${config.blocks} blocks.`,
       !fits,
     );
+    showStorage(storage);
     drawStack(estimate, plainBytes, limit);
     if (fits) return;
     byId('estimate-way').replaceChildren(...(nearest ? [this.wayOf(nearest)] : [nothingFits()]));
@@ -111,6 +117,22 @@ function clear(): void {
   stack.ariaLabel = 'No estimate yet';
   byId('examples').replaceChildren();
   for (const id of ['estimate-whole', 'problems']) setText(byId(id), '');
+  showStorage(null);
+}
+
+/** What the run keeps, and whether there is room for it. */
+function showStorage(storage: Inspection['storage']): void {
+  const note = byId('estimate-storage');
+  const isShort = storage !== null && storage.free !== null && storage.free < storage.peak;
+  note.classList.toggle('short', isShort);
+  setText(note, storage === null ? '' : storageText(storage, isShort));
+}
+
+function storageText({kept, peak, free}: StorageNeed, isShort: boolean): string {
+  const need = `Keeps up to ${bytesText(kept)} in this browser, ${bytesText(peak)} while it saves`;
+  return isShort
+    ? `${need}: more than the ${bytesText(free!)} that are free. Delete earlier runs below, or make room on the disk.`
+    : `${need}.`;
 }
 
 const SVG = 'http://www.w3.org/2000/svg';

@@ -53,10 +53,14 @@ form.addMore();
 await nextTask();
 const charts = await makeCharts();
 const stage = new Stage(frames, charts);
-const estimate = new EstimatePanel(form, ({config}) => {
-  form.setBlocks(config.blocks);
-  if (state === 'idle') charts.heat.setBlocks(config.blocks);
-});
+const estimate = new EstimatePanel(
+  form,
+  () => canKeep,
+  ({config}) => {
+    form.setBlocks(config.blocks);
+    if (state === 'idle') charts.heat.setBlocks(config.blocks);
+  },
+);
 
 // --- the address
 
@@ -426,6 +430,11 @@ onClick('download-report', () => {
   import('./report')
     .then(({downloadReport}) => downloadReport(shown, title))
     .catch((error: unknown) => setText(byId('download-note'), messageOf(error)));
+});
+
+// Who hides a page may close it next, and phones end hidden pages without a word.
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) run?.checkpoint();
 });
 
 // --- the page is there

@@ -294,8 +294,8 @@ export const settings: Record<SettingName, Setting> = {
     ...count,
     min: 0,
     label: 'Steps between checkpoints',
-    help: 'From which a closed tab goes on; 0: only when you pause or stop.',
-    otherwise: 'a tenth of the run',
+    help: 'A closed tab goes on from the last one; 0: only when you pause, stop or leave the page.',
+    otherwise: '5 % of the time',
     more: 'The run',
   },
   seed: {
@@ -385,7 +385,6 @@ export const builtInDefaults: Settings = {
   refreshInterval: 40,
   evaluateEvery: 20,
   sampleEvery: 20,
-  saveEvery: 50,
   validationSplit: 0.015,
   prompts: 'The captain',
 };

@@ -67,6 +67,22 @@ describe('a run in the browser’s storage', () => {
     await goOn(await Tab.open(context, hosts().preview.url), 12);
   });
 
+  it('is saved when its page is hidden', async () => {
+    const context = await newContext();
+    const tab = await Tab.open(context, hosts().preview.url, {...settings, saveEvery: 0});
+    await tab.click('start');
+    await tab.reaches(3);
+    expect(tab.of('checkpoint')).to.eql([]);
+    await tab.page.evaluate(() => {
+      Object.defineProperty(document, 'hidden', {value: true});
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+    const {step} = await tab.first('checkpoint');
+    expect(step).to.be.at.least(3);
+    await tab.page.close();
+    await goOn(await Tab.open(context, hosts().preview.url), step);
+  });
+
   it('is listed, opened when it is done, and deleted', async () => {
     const context = await newContext();
     const tab = await Tab.open(context, hosts().preview.url, quick);
@@ -110,6 +126,11 @@ describe('a run in the browser’s storage', () => {
     const tab = await Tab.open(context, hosts().preview.url, settings);
     const setQuota = await quotaOf(context, tab);
     await setQuota(1000);
+    await tab.page.focus('#setting-steps');
+    await tab.page
+      .locator('#estimate-storage.short')
+      .filter({hasText: /, [\d.]+\sMB while it saves: more than the \d\skB that are free. Delete/})
+      .waitFor();
     await tab.click('start');
     const notice = tab.page.locator('#notice:visible');
     await notice.waitFor();

@@ -38,6 +38,19 @@ export class WorkerEvents {
     while (!this.of('step').some((event) => event.step >= step)) await this.next(signal);
   }
 
+  /** Waits for the first event of a name. */
+  async first<Name extends SentEvent['event']>(
+    name: Name,
+    timeout = 60_000,
+  ): Promise<EventOf<Name>> {
+    const signal = AbortSignal.timeout(timeout);
+    for (;;) {
+      const [event] = this.of(name);
+      if (event) return event;
+      await this.next(signal);
+    }
+  }
+
   /** Waits for another event, or for what may bring one. */
   protected async next(signal: AbortSignal): Promise<void> {
     await once(this.emitter, 'event', {signal});
