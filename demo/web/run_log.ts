@@ -84,7 +84,7 @@ export class RunLog {
   private add(entry: HistoryEntry): void {
     if (entry.event === 'step') this.addStep(entry.data);
     else if (entry.event === 'heldOut') replaceFrom(this.heldOut, entry.data);
-    else if (entry.event === 'sample') replaceFrom(this.samples, entry.data);
+    else if (entry.event === 'sample') this.addSample(entry.data);
     else if (entry.event === 'period') replaceFrom(this.periods, entry.data);
   }
 
@@ -97,6 +97,14 @@ export class RunLog {
     this.smoothed.push(isUsable ? before + weight * (step.loss - before) : before);
     this.steps.push(step);
     for (const block of step.blocks) this.stepsTrained[block] = this.trained(block) + 1;
+  }
+
+  /** A step has one sample for each prompt. */
+  private addSample(sample: SampleTextEvent): void {
+    const {step, prompt} = sample;
+    const isAgain = this.samples.some((other) => other.step === step && other.prompt === prompt);
+    removeFrom(this.samples, isAgain ? step : step + 1);
+    this.samples.push(sample);
   }
 
   private removeLast(): void {
@@ -112,8 +120,12 @@ export class RunLog {
 
 /** Adds what was told of a step in the place of what was told of it, and of later ones, before. */
 function replaceFrom<T extends {step: number}>(list: T[], item: T): void {
-  while (list.length > 0 && list.at(-1)!.step >= item.step) list.pop();
+  removeFrom(list, item.step);
   list.push(item);
+}
+
+function removeFrom(list: {step: number}[], step: number): void {
+  while (list.length > 0 && list.at(-1)!.step >= step) list.pop();
 }
 
 function sum(numbers: readonly number[]): number {
