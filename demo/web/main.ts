@@ -1,7 +1,7 @@
 /** The page: a form, a run, and what it shows of it. */
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
-import {dataTitle, defaultsFor, methodOf, missing, modelTitle, optionsOf} from './choice';
+import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
 import {byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wordsOf} from './errors';
@@ -108,7 +108,6 @@ async function start(): Promise<void> {
     model: modelTitle(form.choice),
     data: dataTitle(form.choice),
     method: methodOf(form.choice),
-    settings: {...defaultsFor(form.choice), ...form.choice.settings},
   };
   try {
     // What is not asked to stay, a browser may remove when its disk is full.

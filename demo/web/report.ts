@@ -8,7 +8,7 @@ import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
 import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
-import {settings, type SettingName, type Settings} from './settings';
+import {settingNames, settings, type SettingName} from './settings';
 import {rateText} from './words';
 
 /** What a run is of, in words, and its method by the library's name. */
@@ -16,8 +16,6 @@ export interface ReportTitle {
   model: string;
   data: string;
   method: string;
-  /** Its settings; undefined where the page did not start it. */
-  settings?: Settings;
 }
 
 export function downloadReport(log: RunLog, title: ReportTitle): void {
@@ -76,33 +74,45 @@ function recordOf(log: RunLog, title: ReportTitle): RunRecord {
   };
 }
 
-/** What there is to know of how it was made. */
-function settingsOf(
-  {info, steps}: RunLog,
-  {model, data, method, settings: given}: ReportTitle,
-): RunRecord['settings'] {
-  const ofForm = (name: SettingName, title: string) => {
-    const {matters, otherwise = 'default'} = settings[name];
-    return given !== undefined && (matters?.(method) ?? true)
-      ? {[title]: given[name] ?? otherwise}
-      : {};
-  };
+/** What stands in the report of its own, or has no place in it. */
+const LEFT_OUT: readonly SettingName[] = [
+  'method',
+  'steps',
+  'backend',
+  'prompts',
+  'run',
+  'threads',
+];
+
+/** What there is to know of how it was made: the settings under the names that the form has for them. */
+function settingsOf({info, steps}: RunLog, title: ReportTitle): RunRecord['settings'] {
+  const {model, data, method} = title;
+  const {dataset = {}, ...options} = info!.options;
+  const given = {...options, ...dataset} as Record<string, unknown>;
+  const named = settingNames.flatMap((name): [string, string | number][] => {
+    const {label, matters} = settings[name];
+    const value = given[name];
+    const isThere = value !== undefined && typeof value !== 'object' && !LEFT_OUT.includes(name);
+    if (!isThere || !(matters?.(method) ?? true)) return [];
+    return [[label.charAt(0).toLowerCase() + label.slice(1), valueText(name, value as string)]];
+  });
   return {
     model,
     data,
     method: methodTitle(method),
-    ...(settings.gamma.matters!(method) && {
-      'blocks at a time (γ)':
-        given?.gamma ?? Math.max(0, ...steps.map(({blocks}) => blocks.length)),
-    }),
-    ...ofForm('rank', 'rank'),
-    ...ofForm('learningRate', 'learning rate'),
+    ...Object.fromEntries(named),
     'first rate': rateText(steps[0]?.learningRate ?? 0),
-    ...ofForm('seed', 'seed'),
     steps: info!.steps,
     'tokens a step': info!.tokensPerStep,
     threads: info!.threads,
   };
+}
+
+/** A value as the form has it. */
+function valueText(name: SettingName, value: string | number | boolean): string | number {
+  const setting = settings[name];
+  if (setting.kind === 'choice') return setting.choices[String(value)] ?? String(value);
+  return typeof value === 'number' ? value : String(value);
 }
 
 function methodTitle(name: string): string {

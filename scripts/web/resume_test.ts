@@ -1,4 +1,5 @@
 /** Runs that are broken off, and what the browser's storage keeps of them. */
+import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import type {BrowserContext} from 'playwright-core';
 import {hosts, newContext} from './browsers';
@@ -95,6 +96,11 @@ describe('a run in the browser’s storage', () => {
     await items.getByRole('button', {name: /^Open/}).click();
     await tab.isIn('ended');
     expect(tab.losses().steps).to.have.length(quick.steps as number);
+    const report = await tab.download('download-report');
+    expect(readFileSync(await report.path(), 'utf8'))
+      .to.include('"rank":8')
+      .and.to.include('"learning rate":0.002')
+      .and.to.include('"seed":0');
     await tab.page.fill('#chat-text', 'The captain');
     await tab.click('chat-send');
     await tab.page.locator('#chat-send:enabled').waitFor();

@@ -9,7 +9,7 @@ import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import type {PaperMethod} from '../methods';
 import type {SelectedBackend} from './backend';
 import {joinedData, prepareData, type TrainingData} from './data';
-import type {FineTuningEvents, StatusEvent} from './events';
+import type {FineTuningEvents, RunOptions, StatusEvent} from './events';
 import {codedError} from './failure';
 import type {CheckpointExtra, History} from './history';
 import {estimateOf, plainBytesOf, tensorLimit} from './memory';
@@ -100,6 +100,7 @@ export async function begin(training: Training, history: History): Promise<Begun
   emit('ready', {
     run: store?.name ?? null,
     ...{backend, threads, parameters: model.countParams(), blocks: sampling.blocks, steps},
+    options: optionsOf(sized, sampling),
     tokensPerStep: data.batchSize * length * accumulate,
     ...{examples: data.report.used, heldOutExamples: data.heldOutExamples},
     promptStyle: promptStyleOf(tokenizer, data),
@@ -107,6 +108,12 @@ export async function begin(training: Training, history: History): Promise<Begun
   });
   status({phase: 'training', text: 'training', done: step, total: steps});
   return {...parts, meter, limit, resumedAt: resumed?.step ?? null};
+}
+
+/** The options of a run, with what was chosen for it. */
+function optionsOf(settings: Settings, {options: {gamma, interval}}: Sampling): RunOptions {
+  const {model: _m, data: _d, run: _r, token: _t, wasmPaths: _w, ...options} = settings;
+  return {...options, ...(typeof gamma === 'number' && {gamma}), ...(interval && {interval})};
 }
 
 /** What a checkpoint is of. */

@@ -33,6 +33,12 @@ export interface EstimatedMemory {
  */
 export type PromptStyle = {by: 'template'} | {by: 'examples'; form: string} | {by: 'text'};
 
+/** Options of a run that say how it trains. */
+export type RunOptions = Omit<
+  FineTuneOptions,
+  'model' | 'data' | 'run' | 'token' | 'worker' | 'wasmPaths'
+>;
+
 /** A training that is about to begin, or to go on. */
 export interface RunInfo {
   /** Its name in the browser's storage; null: nothing is kept. */
@@ -44,6 +50,8 @@ export interface RunInfo {
   parameters: number;
   blocks: BlockInfo[];
   steps: number;
+  /** The options that the run has, with their defaults; not where model and data are from. */
+  options: RunOptions;
   /** Positions in the batches of a step, at most. */
   tokensPerStep: number;
   /** Examples that are trained on. */

@@ -28,6 +28,7 @@ export type {
   PromptStyle,
   RateEvent,
   RunInfo,
+  RunOptions,
   SampleTextEvent,
   StatusEvent,
   StepEvent,
