@@ -157,8 +157,7 @@ function follow(training: FineTuning): void {
     })
     .on('paused', ({step}) => {
       setState('paused');
-      const kept = log?.info?.run == null ? '' : '; the run is kept in this browser';
-      say(`Paused after step ${countText(step)}${kept}.`);
+      say(`Paused after step ${countText(step)}. ${goesOnWhen()}`);
       announce('Paused.');
     })
     .on('resumed', () => {
@@ -172,7 +171,9 @@ function follow(training: FineTuning): void {
   training.ready.then(
     () => {
       if (run !== training || state !== 'starting') return;
+      byId('pause').title = goesOnWhen();
       setState('training');
+      say('Looking at what the model knows so far …');
       announce('Training has begun.');
     },
     () => undefined, // told by `finished`
@@ -187,10 +188,17 @@ function follow(training: FineTuning): void {
   );
 }
 
+/** For how long a run that is paused can go on. */
+function goesOnWhen(): string {
+  return log?.info?.run == null
+    ? 'Go on while this tab is open.'
+    : 'Go on at any time, also after closing this tab.';
+}
+
 function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   setState('ended');
   const words = stopped
-    ? `Stopped after step ${countText(step)} of ${countText(steps)}.`
+    ? `Stopped after step ${countText(step)} of ${countText(steps)}: the model is as it was then.`
     : `Done: ${title.model} has learnt from ${title.data}.`;
   say(words);
   announce(words);
@@ -261,10 +269,10 @@ function leave(): void {
 
 // --- what is shown of it
 
-const buttons = ['start', 'resume', 'pause', 'stop', 'compare', 'again'] as const;
+const buttons = ['start', 'cancel', 'resume', 'pause', 'stop', 'compare', 'again'] as const;
 const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
   idle: ['start'],
-  starting: ['stop'],
+  starting: ['cancel'],
   training: ['pause', 'stop'],
   pausing: ['pause', 'stop'],
   paused: ['resume', 'stop'],
@@ -367,14 +375,13 @@ onClick('pause', () => {
   run?.pause().catch((error: unknown) => showError(error));
 });
 onClick('resume', () => run?.resume());
+onClick('cancel', () => {
+  leave();
+  clear();
+  setState('idle');
+  showStart();
+});
 onClick('stop', () => {
-  if (state === 'starting') {
-    leave();
-    clear();
-    setState('idle');
-    showStart();
-    return;
-  }
   setState('stopping');
   say('Stopping after this step …');
   run?.stop().catch(() => undefined); // told by `finished`
