@@ -10,6 +10,7 @@ import {
 } from './choice';
 import {afterPause, byId, element, setText} from './dom';
 import {DropZone} from './drop_zone';
+import {methodDefaults} from './method_defaults';
 import {
   readSetting,
   settingNames,
@@ -154,6 +155,7 @@ export class Form {
   setBlocks(count: number): void {
     this.blocks = count;
     this.check('gamma');
+    this.refresh();
   }
 
   private modelChanged(): void {
@@ -230,8 +232,10 @@ export class Form {
   /** What a setting is where nothing is given. */
   private fallback(name: SettingName): string | number | undefined {
     const setting = settings[name];
-    const own = defaultsFor(this.choice)[name];
-    return own ?? (setting.kind === 'choice' ? Object.keys(setting.choices)[0] : undefined);
+    const own = defaultsFor(this.choice);
+    if (setting.kind === 'choice') return own[name] ?? Object.keys(setting.choices)[0];
+    const steps = Number(this.choice.settings.steps ?? own.steps);
+    return own[name] ?? methodDefaults(methodOf(this.choice), steps, this.blocks)[name];
   }
 
   /** Shows defaults, and which settings play no part with the method. */

@@ -97,14 +97,12 @@ export const settings: Record<SettingName, Setting> = {
     ...count,
     label: 'Blocks at a time (γ)',
     help: 'Fewer take less memory, more learn faster.',
-    otherwise: 'of the method',
     matters: drawsBlocks,
   },
   rank: {
     ...count,
     label: 'Rank',
     help: 'Directions in which a matrix moves; a smaller rank keeps less state.',
-    otherwise: 'of the method',
     matters: isLowRank,
   },
   learningRate: {
@@ -114,7 +112,6 @@ export const settings: Record<SettingName, Setting> = {
     isWhole: false,
     label: 'Learning rate',
     help: 'How far a step goes at most; you can change it while the model trains.',
-    otherwise: 'of the method',
   },
   steps: {...count, label: 'Steps', help: 'Each step reads one batch.'},
   batchSize: {
@@ -204,7 +201,6 @@ export const settings: Record<SettingName, Setting> = {
     ...count,
     label: 'Steps between draws',
     help: 'After so many steps other blocks are drawn.',
-    otherwise: '50',
     more: 'Method',
     matters: drawsBlocks,
   },
@@ -279,7 +275,6 @@ export const settings: Record<SettingName, Setting> = {
     ...count,
     label: 'Steps between held-out losses',
     help: 'Each takes a moment.',
-    otherwise: 'a tenth of the run',
     more: 'The run',
   },
   sampleEvery: {
@@ -287,7 +282,6 @@ export const settings: Record<SettingName, Setting> = {
     min: 0,
     label: 'Steps between samples',
     help: 'Of text that the model writes; 0: none.',
-    otherwise: 'a tenth of the run',
     more: 'The run',
   },
   saveEvery: {

@@ -8,6 +8,7 @@ import {
   tabDefaults,
   whatItTakes,
 } from '../../../demo/web/settings';
+import {methodDefaults} from '../../../demo/web/method_defaults';
 import {resolveSettings} from '../../../src/worker/settings';
 
 /** What the library has under other names than the form. */
@@ -20,7 +21,10 @@ describe('demo/web: settings', () => {
       expect(setting.label, name).not.to.equal('');
       expect(setting.help, name).to.match(/\.$/);
       const hasDefault = setting.kind === 'choice' || setting.otherwise !== undefined;
-      const isDefaulted = [builtInDefaults, tabDefaults].every((own) => own[name] !== undefined);
+      const ofMethod = methodDefaults('owlore', 100);
+      const isDefaulted = [builtInDefaults, tabDefaults].every(
+        (own) => (own[name] ?? ofMethod[name]) !== undefined,
+      );
       expect(hasDefault || isDefaulted, name).to.equal(true);
       expect(whatItTakes(setting), name).to.match(/\.$/);
     }
