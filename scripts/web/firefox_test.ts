@@ -132,7 +132,9 @@ describe('in Firefox, the page', () => {
       await tab.reaches(3);
       await tab.click('pause');
       await tab.isIn('paused');
-      expect(await tab.text('phase')).to.match(/^Paused after step \d+\. Go on while this tab is open\.$/);
+      expect(await tab.text('phase')).to.match(
+        /^Paused after step \d+\. Go on while this tab is open\.$/,
+      );
       await tab.click('resume');
       await tab.isIn('ended');
       expect(tab.of('ready')[0]).to.include({backend: 'wasm', threads: 1, run: null});
