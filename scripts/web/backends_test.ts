@@ -190,7 +190,7 @@ describe('the page', () => {
       ]);
     const note = tab.page.locator('#estimate-note');
     await note.filter({hasText: /^No: it would take [\d.]+\sGB of the 3\.98\sGB/}).waitFor();
-    const storage = /^Keeps up to 1\.\d\d\sGB in this browser, 3\.\d\d\sGB while it saves/;
+    const storage = /^Keeps up to 2\.40\sGB in this browser, 4\.(79|80)\sGB while it saves/;
     expect(await tab.text('estimate-storage')).to.match(storage);
     await tab.page.locator('#estimate-way').getByRole('button', {name: /^Set /}).click();
     await note.filter({hasText: /^Yes: it takes [\d.]+\sGB/}).waitFor();
