@@ -13,7 +13,7 @@ const known: Record<string, {says?: string; way: string}> = {
   },
   'device-lost': {
     says: 'The graphics card was taken away, as happens when its memory is full or its driver restarts.',
-    way: 'Go on from the last checkpoint, or on wasm.',
+    way: 'Go on, or have wasm compute, which needs none.',
   },
   'no-memory': {
     says: 'This tab has no more memory.',
@@ -24,14 +24,14 @@ const known: Record<string, {says?: string; way: string}> = {
   },
   'storage-full': {
     says: 'The browser’s storage is full.',
-    way: 'Delete earlier runs below, or make room on the disk. The last checkpoint is still there.',
+    way: 'Delete earlier runs below, or make room on the disk. What was saved is still there.',
   },
   offline: {
     says: 'The Hugging Face Hub, or the host of a file, does not answer.',
     way: 'Check the connection and begin again: files that have arrived are kept. The built-in model works without a network.',
   },
   refused: {
-    way: 'Check the name under “Model”, and give a token there for a model that is private or behind conditions.',
+    way: 'Check the name under “Model”; a token belongs there, too.',
   },
   'bad-option': {way: 'Change that setting and begin again.'},
   'in-use': {
@@ -50,10 +50,16 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : 'failed';
 }
 
-/** The message as a sentence, without the function's name that it begins with for who writes a program. */
+/** The message as a sentence, without the names of functions and options that are for who writes a program. */
 export function messageOf(error: unknown): string {
   const message = (error instanceof Error ? error.message : String(error)).trim();
-  const text = message.replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '');
+  const text = message
+    .replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '')
+    .replace('a token of yours by the option token', 'a token of yours')
+    .replace(
+      'go on with it by resumeInWorker, delete it by deleteRun, or give another name',
+      'go on with it or delete it under “Earlier runs”, or give another name',
+    );
   // a name of a file stays as it is
   const begun = text.replace(
     /^[a-z]+(?= )/,
