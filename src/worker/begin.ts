@@ -113,7 +113,11 @@ export async function begin(training: Training, history: History): Promise<Begun
 /** The options of a run, with what was chosen for it. */
 function optionsOf(settings: Settings, {options: {gamma, interval}}: Sampling): RunOptions {
   const {model: _m, data: _d, run: _r, token: _t, wasmPaths: _w, ...options} = settings;
-  return {...options, ...(typeof gamma === 'number' && {gamma}), ...(interval && {interval})};
+  return {
+    ...options,
+    ...(typeof gamma === 'number' && {gamma}),
+    ...(typeof interval === 'number' && {interval}),
+  };
 }
 
 /** What a checkpoint is of. */
