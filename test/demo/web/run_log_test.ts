@@ -69,11 +69,11 @@ describe('demo/web: RunLog', () => {
   it('has a sample for each prompt of a step', () => {
     const {run, log} = logOf();
     run.emit('ready', info());
-    const tell = (step: number, prompts: string): void =>
-      [...prompts].forEach((prompt) => run.emit('sample', {step, prompt, text: 'x'}));
+    const tell = (step: number, ...prompts: string[]): void =>
+      prompts.forEach((prompt) => run.emit('sample', {step, prompt, text: 'x'}));
     const shown = (): string[] => log.samples.map(({step, prompt}) => `${step}${prompt}`);
-    tell(0, 'AB');
-    tell(2, 'AB');
+    tell(0, 'A', 'B');
+    tell(2, 'A', 'B');
     tell(4, 'A');
     expect(shown()).to.deep.equal(['0A', '0B', '2A', '2B', '4A']);
     tell(2, 'A'); // after a break
