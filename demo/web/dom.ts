@@ -28,6 +28,33 @@ export function nextTask(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
+/** Sets a property of an element that has another value; what is set anew, the browser lays out anew. */
+export function setProperty<T extends HTMLElement, K extends keyof T>(
+  target: T,
+  name: K,
+  value: T[K],
+): void {
+  if (target[name] !== value) target[name] = value;
+}
+
+/** Calls `work` at once, but not sooner than so many milliseconds after the last time. */
+export function atMostEvery(work: () => void, milliseconds: number): () => void {
+  let last = -Infinity;
+  let isAsked = false;
+  const call = () => {
+    isAsked = false;
+    last = performance.now();
+    work();
+  };
+  return () => {
+    if (isAsked) return;
+    isAsked = true;
+    const wait = last + milliseconds - performance.now();
+    if (wait > 0) setTimeout(call, wait);
+    else call();
+  };
+}
+
 /** Calls `work` when nothing more was asked for in some milliseconds. */
 export function afterPause(work: () => void, milliseconds: number): () => void {
   let timer = 0;
@@ -37,12 +64,19 @@ export function afterPause(work: () => void, milliseconds: number): () => void {
   };
 }
 
-/** The colour of a variable of the style sheet. */
-export function color(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
-
 const dark = matchMedia('(prefers-color-scheme: dark)');
+const colors = new Map<string, string>();
+dark.addEventListener('change', () => colors.clear());
+
+/** The colour of a variable of the style sheet, which is asked once: each question has the browser compute styles. */
+export function color(name: string): string {
+  let found = colors.get(name);
+  if (found === undefined) {
+    found = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    colors.set(name, found);
+  }
+  return found;
+}
 
 /** Calls `work` when the colours have changed. */
 export function onColorsChange(work: () => void): void {

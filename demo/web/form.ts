@@ -8,7 +8,7 @@ import {
   type ModelChoice,
   type TextName,
 } from './choice';
-import {afterPause, byId, element, setText} from './dom';
+import {afterPause, byId, element, nextTask, setProperty, setText} from './dom';
 import {DropZone} from './drop_zone';
 import {methodDefaults} from './method_defaults';
 import {
@@ -30,6 +30,9 @@ const suggestedModels = [
 const WIDE: readonly SettingName[] = [
   ...(['method', 'backend', 'fields', 'template', 'gradientCheckpointing', 'prompts'] as const),
 ];
+
+/** How many fields are made in one task. */
+const FIELDS_AT_ONCE = 5;
 
 /** Milliseconds after which what is typed counts. */
 const TYPING = 500;
@@ -88,21 +91,17 @@ export class Form {
             : {kind: 'built-in', text: value as TextName};
       this.changed();
     };
-    this.addFields(false);
     byId('form').addEventListener('submit', (event) => event.preventDefault());
-    this.refresh();
   }
 
-  /** Adds what stands under "more", which is not needed at once. */
-  addMore(): void {
-    this.addFields(true);
-    this.refresh();
-  }
-
-  private addFields(areMore: boolean): void {
-    for (const name of settingNames) {
-      if ((settings[name].more !== undefined) === areMore) this.addField(name);
+  /** Adds the fields, some in a task. */
+  async addFields(): Promise<void> {
+    for (const [i, name] of settingNames.entries()) {
+      if (i % FIELDS_AT_ONCE === 0) await nextTask();
+      this.addField(name);
     }
+    await nextTask();
+    this.refresh();
   }
 
   /** Shows what an address asks for. */
@@ -223,7 +222,7 @@ export class Form {
     const text = input.value.trim();
     const value = text === '' ? null : readSetting(name, text, setting);
     const isWrong = text !== '' && value === null;
-    input.ariaInvalid = String(isWrong);
+    setProperty(input, 'ariaInvalid', String(isWrong));
     help.classList.toggle('wrong', isWrong);
     setText(help, isWrong ? whatItTakes(setting) : setting.help);
     return value;
@@ -244,15 +243,16 @@ export class Form {
     for (const [name, {frame, input}] of Object.entries(this.fields) as [SettingName, Field][]) {
       const setting = settings[name];
       const matters = setting.matters?.(method) ?? true;
-      input.disabled = !matters;
+      setProperty(input, 'disabled', !matters);
       frame.classList.toggle('idle', !matters);
       const fallback = this.fallback(name);
       if (!(input instanceof HTMLSelectElement)) {
-        input.placeholder = matters
+        const placeholder = matters
           ? String(fallback ?? ('otherwise' in setting ? setting.otherwise : ''))
           : 'not used';
+        setProperty(input, 'placeholder', placeholder);
       } else if (this.choice.settings[name] === undefined) {
-        input.value = String(fallback);
+        setProperty(input, 'value', String(fallback));
       }
     }
   }

@@ -1,6 +1,6 @@
 /** Draws what has changed, one part in a frame, so that no task is long. */
 
-export class Frames {
+class Frames {
   private readonly due = new Set<() => void>();
   private isAsked = false;
 
@@ -23,3 +23,6 @@ export class Frames {
     }
   }
 }
+
+/** Those of the page. */
+export const frames = new Frames();

@@ -2,12 +2,12 @@
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
 import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
-import {byId, nextTask, setText} from './dom';
+import {afterPause, atMostEvery, byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wordsOf} from './errors';
 import {EstimatePanel} from './estimate';
 import {Form} from './form';
-import {Frames} from './frames';
+import {frames} from './frames';
 import {
   fineTuneInWorker,
   resumeInWorker,
@@ -25,7 +25,7 @@ import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
 import {dataOf, modelOf} from './run_words';
 import {Runs} from './runs';
-import {makeCharts, Stage} from './stage';
+import {DRAW_EVERY, makeCharts, Stage} from './stage';
 import {bytesText, countText, percentText} from './words';
 
 type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
@@ -39,7 +39,8 @@ let canKeep = true;
 let title: ReportTitle = {model: '', data: '', method: 'owlore'};
 
 const pageTitle = document.title;
-const frames = new Frames();
+// Each part is made in a task of its own.
+await nextTask();
 const chat = new Chat();
 const runs = new Runs(
   (run) => goOnWith(run),
@@ -48,11 +49,10 @@ const runs = new Runs(
   },
 );
 const form = new Form(() => formChanged());
-await nextTask();
-form.addMore();
+await form.addFields();
 await nextTask();
 const charts = await makeCharts();
-const stage = new Stage(frames, charts);
+const stage = new Stage(charts);
 const estimate = new EstimatePanel(
   form,
   () => canKeep,
@@ -65,6 +65,13 @@ const estimate = new EstimatePanel(
 // --- the address
 
 function formChanged(): void {
+  noteAddress();
+  showStart();
+  estimate.update();
+}
+
+/** The browser takes a while for it, which one would notice at each letter. */
+const noteAddress = afterPause(() => {
   const {model, data, settings} = form.choice;
   const address = writeAddress({
     ...(model.kind === 'hub' && model.name !== '' && {model: model.name}),
@@ -72,9 +79,7 @@ function formChanged(): void {
     settings,
   });
   history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
-  showStart();
-  estimate.update();
-}
+}, 300);
 
 function showStart(): void {
   const isDefault = form.choice.model.kind === 'built-in' && form.choice.data.kind === 'built-in';
@@ -151,7 +156,7 @@ function follow(training: FineTuning): void {
     })
     .on('step', ({step}) => {
       if (run !== training) return;
-      frames.ask(showProgress);
+      showProgressSoon();
       // all that is seen of a tab in the background
       document.title = `${percentText(step / (log?.info?.steps ?? step))} · ${pageTitle}`;
     })
@@ -292,15 +297,19 @@ function setState(next: State): void {
   }
   // With a button that goes away, focus goes beside the next one: pressed twice, a key does no harm.
   if (buttons.some((name) => name === had) && byId(had!).hidden) byId('launch').focus();
-  const isBusy = next !== 'idle' && next !== 'ended';
-  form.isLocked = isBusy;
-  runs.isLocked = isBusy;
+  frames.ask(lock); // which has the browser lay out the whole form
   const canSetRate = next === 'training' || next === 'paused';
   byId<HTMLInputElement>('rate').disabled = !canSetRate;
   byId<HTMLButtonElement>('rate-set').disabled = !canSetRate;
   if (next === 'idle' || next === 'starting') {
     byId<HTMLProgressElement>('progress').value = 0;
   }
+}
+
+function lock(): void {
+  const isBusy = state !== 'idle' && state !== 'ended';
+  form.isLocked = isBusy;
+  runs.isLocked = isBusy;
 }
 
 function showStatus({phase, text, done, total}: StatusEvent): void {
@@ -332,6 +341,8 @@ function showProgress(): void {
     if (last.step % tenth === 0) announce(`Step ${last.step} of ${info.steps}.`);
   }
 }
+
+const showProgressSoon = atMostEvery(() => frames.ask(showProgress), DRAW_EVERY);
 
 function say(text: string): void {
   setText(byId('phase'), text);

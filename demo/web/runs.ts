@@ -3,7 +3,7 @@ import {byId, element} from './dom';
 import {deleteButton} from './delete_button';
 import {deleteRun, listRuns, type RunSummary} from './library';
 import {dataOf, modelOf} from './run_words';
-import {bytesText, lossText} from './words';
+import {bytesText, lossText, timeText} from './words';
 
 const states = {
   here: 'open in this page',
@@ -72,7 +72,7 @@ export class Runs {
           `step ${step} of ${steps}`,
           ...(loss === null ? [] : [`loss ${lossText(loss)}`]),
           bytesText(run.bytes),
-          new Date(run.changed).toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'}),
+          timeText(run.changed),
         ].join(' · '),
       }),
       element('span', {className: 'buttons'}, open, remove),

@@ -2,12 +2,14 @@
 import {HeatMap} from './charts/heat_map';
 import {LossChart} from './charts/loss';
 import {MemoryChart, total} from './charts/memory';
-import {byId, element, nextTask, setText} from './dom';
-import type {Frames} from './frames';
+import {atMostEvery, byId, element, nextTask, setText} from './dom';
+import {frames} from './frames';
 import type {RunLog} from './run_log';
 import {showSamples} from './samples';
 import {bytesText, countText, lossText, percentText, rateText, secondsText} from './words';
 
+/** Milliseconds between two drawings; small models make many steps in a second. */
+export const DRAW_EVERY = 250;
 const DESCRIBE_EVERY = 5000; // ms
 
 interface Chart {
@@ -43,10 +45,7 @@ export class Stage {
   private log: RunLog | null = null;
   private described = 0;
 
-  constructor(
-    private readonly frames: Frames,
-    charts: Charts,
-  ) {
+  constructor(charts: Charts) {
     this.charts = Object.entries<Chart>({...charts}).map(([name, chart]) => ({
       name,
       chart,
@@ -65,16 +64,18 @@ export class Stage {
   show(log: RunLog): void {
     this.log = log;
     this.described = -Infinity;
-    this.update();
+    this.draw();
   }
 
-  /** Draws what is new. */
-  update(): void {
-    this.frames.ask(this.drawFigures, ...this.charts.map(({draw}) => draw), this.drawSamples);
+  /** Draws what is new, some times a second. */
+  readonly update = atMostEvery(() => this.draw(), DRAW_EVERY);
+
+  private draw(): void {
+    frames.ask(this.drawFigures, ...this.charts.map(({draw}) => draw), this.drawSamples);
     const now = performance.now();
     if (now - this.described > DESCRIBE_EVERY || this.log?.outcome) {
       this.described = now;
-      this.frames.ask(this.describe);
+      frames.ask(this.describe);
     }
   }
 

@@ -1,4 +1,4 @@
-/** Figures as texts. */
+/** Figures as texts, without `Intl`, whose tables take the browser long to load. */
 
 const nbsp = '\u00a0';
 
@@ -21,7 +21,7 @@ export function secondsText(seconds: number): string {
 
 /** A count, such as 1,710,000. */
 export function countText(count: number): string {
-  return Math.round(count).toLocaleString('en');
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** A large count, such as 1.71 million. */
@@ -29,6 +29,13 @@ export function largeCountText(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(2)} billion`;
   if (count >= 1e6) return `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} million`;
   return countText(count);
+}
+
+/** A day and its time, such as 31 Jan 2026, 9:05. */
+export function timeText(time: number): string {
+  const date = new Date(time);
+  const [, month, day, year] = date.toDateString().split(' ');
+  return `${Number(day)} ${month} ${year}, ${date.getHours()}:${String(date.getMinutes()).padStart(2, '0')}`;
 }
 
 /** A loss, to three digits; a dash for what is not there yet. */

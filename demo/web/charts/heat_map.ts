@@ -3,6 +3,7 @@
  * another size or other colours draw all of it again.
  */
 import {color, element, onColorsChange, setText} from '../dom';
+import {frames} from '../frames';
 import type {BlockInfo} from '../library';
 import type {RunLog} from '../run_log';
 import {percentText} from '../words';
@@ -31,8 +32,9 @@ export class HeatMap {
     this.context = canvas.getContext('2d')!;
     this.idle = {label: canvas.ariaLabel ?? '', readout: readout.textContent ?? ''};
     this.makeRows(idleBlocks); // drawn as soon as the canvas has a size
-    new ResizeObserver(() => this.drawAll()).observe(canvas);
-    onColorsChange(() => this.drawAll());
+    const redraw = () => this.drawAll();
+    new ResizeObserver(() => frames.ask(redraw)).observe(canvas);
+    onColorsChange(() => frames.ask(redraw));
     canvas.addEventListener('pointermove', (event) => this.pointAt(event.offsetX, event.offsetY));
     canvas.addEventListener('pointerdown', (event) => this.pointAt(event.offsetX, event.offsetY));
     canvas.addEventListener('pointerleave', () => this.point(null));

@@ -2,6 +2,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import {color, onColorsChange} from '../dom';
+import {frames} from '../frames';
 
 const font = '12px system-ui, "DejaVu Sans", sans-serif';
 const wholeSteps = [0, 1, 2, 3, 4, 5].flatMap((e) => [1, 2, 5].map((n) => n * 10 ** e));
@@ -66,12 +67,14 @@ export function makePlot(target: HTMLElement, options: PlotOptions): Plot {
     [[], ...options.series.map(() => [])],
     target,
   );
-  new ResizeObserver(() => {
+  const fit = () => {
     const {clientWidth: width, clientHeight: height} = target;
     if (width > 0 && (width !== plot.width || height !== plot.height))
       plot.setSize({width, height});
-  }).observe(target);
-  onColorsChange(() => plot.redraw(false));
+  };
+  const redraw = () => plot.redraw(false);
+  new ResizeObserver(() => frames.ask(fit)).observe(target);
+  onColorsChange(() => frames.ask(redraw));
   return {
     set(data, count) {
       const wasEmpty = isEmpty(plot);

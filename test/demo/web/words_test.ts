@@ -7,6 +7,7 @@ import {
   percentText,
   rateText,
   secondsText,
+  timeText,
 } from '../../../demo/web/words';
 
 describe('demo/web: words', () => {
@@ -27,7 +28,16 @@ describe('demo/web: words', () => {
     ]);
   });
 
+  it('has days with their times', () => {
+    expect(timeText(new Date(2026, 0, 31, 9, 5).getTime())).to.equal('31 Jan 2026, 9:05');
+    expect(timeText(new Date(2026, 11, 1, 14, 30).getTime())).to.equal('1 Dec 2026, 14:30');
+  });
+
   it('has counts and parts', () => {
+    const counts = [0, 999, 1000, 65_536, 1710000.4, 1e9];
+    expect(counts.map(countText)).to.deep.equal(
+      counts.map((n) => Math.round(n).toLocaleString('en')),
+    );
     expect(countText(1710000.4)).to.equal('1,710,000');
     expect([950, 1.714e6, 134.5e6, 1.24e9].map(largeCountText)).to.deep.equal([
       ...['950', '1.71 million', '135 million', '1.24 billion'],
