@@ -11,11 +11,11 @@
  * ran in them.
  * With `--write` the figures go to `bench/results/tab.json`.
  */
-import {execFileSync} from 'node:child_process';
+import {execFile} from 'node:child_process';
 import {existsSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {parseArgs} from 'node:util';
+import {parseArgs, promisify} from 'node:util';
 import type {Page} from 'playwright-core';
 import {FIRST_VIEW_LIMIT, openFirstView} from '../../tools/first_view';
 import {inNewProfile, serveFolders} from '../harness/tab';
@@ -65,7 +65,7 @@ try {
     firstView: await inNewProfile(firstView),
     secondsToLoss: await repeated(secondsToLoss),
     longTasks: await repeated(longTasks),
-    ...(flags.lighthouse && {lighthouse: lighthouse()}),
+    ...(flags.lighthouse && {lighthouse: await lighthouse()}),
   };
   if (flags.write)
     await writeRecord('tab', 'page', {...before, measured}, ['language model', 'page']);
@@ -140,14 +140,14 @@ async function open(page: Page): Promise<void> {
 }
 
 /** Scores of 0 to 1, and what lowers them. */
-function lighthouse(): Record<string, number> {
+async function lighthouse(): Promise<Record<string, number>> {
   const work = mkdtempSync(join(tmpdir(), 'owlore-lighthouse-'));
   try {
     const report = join(work, 'report.json');
     const args = ['--output=json', `--output-path=${report}`, '--quiet', '--chrome-flags=--headless=new --no-sandbox']; // prettier-ignore
     const only = '--only-categories=performance,accessibility,best-practices';
-    execFileSync('npx', ['--yes', LIGHTHOUSE, host.url, only, ...args], {
-      stdio: 'inherit',
+    // not execFileSync, while which this process would serve no page
+    await promisify(execFile)('npx', ['--yes', LIGHTHOUSE, host.url, only, ...args], {
       env: {CHROME_PATH: process.env['CHROMIUM'] ?? '/usr/bin/chromium', ...process.env},
     });
     const {categories, audits} = JSON.parse(readFileSync(report, 'utf8')) as {
