@@ -3,6 +3,8 @@ import {existsSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {GENERATION_CONFIG} from '../llama/files/generation_config';
 import {TEMPLATE_FILE} from '../llama/files/origin';
+import {promptFormOf} from '../llama/text/prompt_form';
+import type {Tokenizer} from '../llama/text/tokenizer';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {checkSampling, chooseSampling} from './block_sampling';
@@ -149,6 +151,8 @@ interface CheckedRun extends Pick<LocatedModel, 'adapter'> {
   /** Of a run that goes on, the file of the scores that it has computed before, in the place of those that it is to compute. */
   scores: FinetuneSettings['scores'];
   data: TrainingData;
+  /** See `Outcome`. */
+  prompt: string | null;
   chatTemplate: OpenedModel['chatTemplate'];
   /** Which defaults were changed so far. */
   fitted: FittedDefaults;
@@ -197,8 +201,9 @@ async function checkRun(
   }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);
-  const {chatTemplate} = opened;
-  return {settings: {...settings, saveEvery}, adapter, scores, data, chatTemplate, fitted};
+  const {chatTemplate, tokenizer} = opened;
+  const prompt = await promptOf(settings, tokenizer);
+  return {settings: {...settings, saveEvery}, adapter, scores, data, prompt, chatTemplate, fitted};
 }
 
 async function finetuneModel(
@@ -251,6 +256,7 @@ async function finetuneModel(
             report: plan.data.report,
           },
           parameters: loaded.model.countParams(),
+          prompt: checked.prompt,
           seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
         await saved(() => folder.writeReport(runRecord(outcome, folder)));
@@ -264,6 +270,18 @@ async function finetuneModel(
     });
     return printOutcome(outcome, folder, console);
   });
+}
+
+/** A text that asks a model in the form of the examples; null: it is asked in a chat. */
+async function promptOf(
+  {data, fields}: FinetuneSettings,
+  {hasChatTemplate}: Tokenizer,
+): Promise<string | null> {
+  const options = {format: 'auto', fields: fields ?? null, hasChatTemplate} as const;
+  const form = await promptFormOf('finetune', data, options);
+  const example = form?.('…');
+  if (example?.format === 'prompt-completion') return example.prompt;
+  return hasChatTemplate ? null : '…';
 }
 
 /** Saves the model, and the adapter if there is one. */

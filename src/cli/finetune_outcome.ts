@@ -42,6 +42,8 @@ export interface Outcome {
   /** The report on the examples that were trained on. */
   report: DatasetReport;
   parameters: number;
+  /** A text that asks as the examples do, with `…` for the question; null: the model is asked in a chat. */
+  prompt: string | null;
   /** From the loaded model to the trained one; of a run that has gone on, with the steps before. */
   seconds: number;
 }
@@ -76,7 +78,7 @@ export function runRecord(outcome: Outcome, folder: RunFolder): RunRecord {
     parameters,
     seconds,
     settings: shown,
-    next: nextCommands(settings, folder),
+    next: nextCommands(outcome, folder),
     scoreTitle: sampling?.scored?.title ?? null,
     outsideBlocks: outsideBlocks(settings),
     blocks: blocks.map((name, i) => ({
@@ -104,7 +106,7 @@ function samplesIn({answers, steps}: TrainingMonitor): RunRecord['samples'] {
 
 /** What one may do with the model that came out. */
 function nextCommands(
-  {validation, data, fields}: FinetuneSettings,
+  {settings: {validation, data, fields}, prompt}: Outcome,
   {model}: RunFolder,
 ): RunRecord['next'] {
   const command = (...words: string[]): string =>
@@ -115,7 +117,9 @@ function nextCommands(
   ];
   const of = ['--model', model];
   return [
-    {what: 'Talk to it:', command: command('chat', ...of)},
+    prompt === null
+      ? {what: 'Talk to it:', command: command('chat', ...of)}
+      : {what: 'Have it write:', command: command('generate', ...of, '--prompt', prompt)},
     {what: 'Measure it:', command: command('evaluate', ...of, ...withData(validation ?? data))},
     {
       what: 'Train it further, here or on other data:',

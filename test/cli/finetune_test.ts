@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -34,6 +34,7 @@ import type {RunRecord} from '../../src/cli/report/report';
 import {FileServer} from '../files/file_server';
 import {describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {alpacaPrompt} from '../../src/llama/text/formats';
 import {runCli, type CliRun} from './run_cli';
 
 interface Result {
@@ -602,6 +603,47 @@ describe('tfjs-owlore finetune', function () {
     callback.restore();
     model.dispose();
     optimizer.dispose();
+  });
+
+  it('says in its report how to ask the model, as it was trained, with or without a chat template', async () => {
+    const folder = await createModelFolder({maxPositionEmbeddings: 160});
+    const {model} = folder;
+    const plain = join(folder.path, 'plain');
+    cpSync(model, plain, {recursive: true});
+    const tokenizer = readJson<object>(plain, 'tokenizer_config.json');
+    const withoutTemplate = JSON.stringify({...tokenizer, chat_template: undefined});
+    writeFileSync(join(plain, 'tokenizer_config.json'), withoutTemplate);
+    const write = (name: string, example: object): string =>
+      folder.writeLines(name, Array<object>(3).fill(example));
+    const pairs = write('pairs.jsonl', {prompt: 'who', answer: 'it is me'});
+    const alpaca = write('alpaca.jsonl', {instruction: 'who', output: 'it is me'});
+    for (const [source, data, how] of [
+      [model, pairs, ['chat']],
+      [model, alpaca, ['generate', alpacaPrompt('…')]],
+      [plain, pairs, ['generate', '…\n']],
+      [plain, runs.data, ['generate', '…']],
+    ] as const) {
+      const options = ['--model', source, '--data', data, '--steps', '1', '--max-length', '128'];
+      const {output} = await runs.runJson(...options);
+      const html = readFileSync(join(output, 'report.html'), 'utf8');
+      const json = /<script type="application\/json" id="run">(.*?)<\/script>/s.exec(html);
+      const {command} = (JSON.parse(json![1]!) as RunRecord).next[0]!;
+      // as a shell reads it
+      const words = [...command.matchAll(/'([^']*)'|\S+/g)].map(([word, inner]) => inner ?? word);
+      const [name, prompt] = how;
+      const asked = prompt === undefined ? [] : ['--prompt', prompt];
+      const args = [name, '--model', join(output, 'model'), ...asked];
+      expect(words).to.deep.equal(['npx', 'tfjs-owlore', ...args]);
+      const {code, stderr} = await runCli([
+        ...args,
+        '--backend',
+        fastBackend,
+        '--max-new-tokens',
+        '1',
+      ]);
+      expect(code, stderr).to.equal(0);
+    }
+    folder.remove();
   });
 
   describe('answers held-out prompts before training and after it', () => {
