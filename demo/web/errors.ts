@@ -50,10 +50,20 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : 'failed';
 }
 
+/** A text of the library, in which options that the page has are called as there. */
+export function inPageWords(text: string): string {
+  return text.replace(/the option `(\w+)`|\b(maxLength)\b(?= \d)/g, (known, quoted, bare) => {
+    const name = settingNames.find((each) => each === (quoted ?? bare));
+    if (name === undefined) return known;
+    const {label, more} = settings[name];
+    return `“${label}”${more === undefined ? '' : ' under “More settings”'}`;
+  });
+}
+
 /** The message as a sentence, without the names of functions and options that are for who writes a program. */
 export function messageOf(error: unknown): string {
   const message = (error instanceof Error ? error.message : String(error)).trim();
-  const text = message
+  const text = inPageWords(message)
     .replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '')
     .replace('a token of yours by the option token', 'a token of yours')
     .replace(

@@ -1,7 +1,7 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
 import {dataTitle, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
-import {wordsOf} from './errors';
+import {inPageWords, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {settingNames, settings, type SettingName} from './settings';
@@ -211,7 +211,7 @@ function areApart(before: HTMLElement | undefined, after: HTMLElement): boolean 
 function problemsOf({examples, tokens, problems}: Inspection['data']): string {
   const isNone = tokens === 0;
   const more = problems.length - MOST_PROBLEMS;
-  const shown = problems.slice(0, MOST_PROBLEMS);
+  const shown = problems.slice(0, MOST_PROBLEMS).map(inPageWords);
   return [
     isNone
       ? `0 of ${countText(examples)} examples can be learnt:`

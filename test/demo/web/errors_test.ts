@@ -1,6 +1,7 @@
 import {expect} from 'chai';
-import {wordsOf} from '../../../demo/web/errors';
+import {inPageWords, wordsOf} from '../../../demo/web/errors';
 import {errorCodes} from '../../../src/worker/errors';
+import {readExample} from '../../../src/llama/text/formats';
 import {GIVE_TOKEN} from '../../../src/llama/hub/hub_request';
 import {codedError} from '../../../src/worker/failure';
 import {RunStore} from '../../../src/worker/run_store';
@@ -33,5 +34,34 @@ describe('demo/web: errors', () => {
     const again = await rejection(RunStore.create('fineTuneInWorker', 'whales'));
     expect(wordsOf(again).text).to.match(/^There is a run 'whales' .* under “Earlier runs”/);
     expect(wordsOf(again).text).to.not.match(/InWorker|deleteRun/);
+  });
+
+  it('of data name the field of the page that takes the names of their fields', () => {
+    expect(() => readExample({ask: 'a', tell: 'b'}, {format: 'auto'}))
+      .to.throw()
+      .with.property('message')
+      .that.satisfies((message: string) => {
+        const text = textOf('wrong-file', `fineTuneInWorker: my.jsonl: line 1: ${message}`);
+        expect(text).to.match(
+          /; “Names of the fields” under “More settings” takes other names; it has ask, tell/,
+        );
+        expect(text).not.to.include('`');
+        return true;
+      });
+  });
+
+  it('name a setting that stands in the form at once by its label alone', () => {
+    expect(inPageWords('3 longer than maxLength 24: the rest is cut')).to.equal(
+      '3 longer than “Tokens in a row” 24: the rest is cut',
+    );
+  });
+
+  it('leave what is no setting of the page, and words of data, as they are', () => {
+    for (const text of [
+      'give a token by the option `token`',
+      'it has maxLength, fields',
+      '`fields`',
+    ])
+      expect(inPageWords(text)).to.equal(text);
   });
 });
