@@ -13,6 +13,8 @@ const MOST_LETTERS = 1200; // of an example
 const MOST_PROBLEMS = 4;
 
 export class EstimatePanel {
+  /** Why nothing can be learnt of what is chosen, in words; null where there is no such reason, or none is known yet. */
+  reason: string | null = null;
   private count = 0;
   /** The model and the text of what is shown. */
   private shown = '';
@@ -21,11 +23,13 @@ export class EstimatePanel {
   /**
    * @param canKeep Whether this browser lets the page keep runs.
    * @param onFound Called with what was found, before it is shown.
+   * @param onReason Called when there may be another {@link reason}.
    */
   constructor(
     private readonly form: Form,
     private readonly canKeep: () => boolean,
     private readonly onFound: (inspection: Inspection) => void,
+    private readonly onReason: () => void,
   ) {}
 
   /** Asks anew, unless something changes again at once. */
@@ -35,6 +39,7 @@ export class EstimatePanel {
     const lack = missing(choice);
     if (lack !== null || this.shown !== titleOf(choice)) clear();
     this.say(lack ?? 'Computing what it takes …');
+    this.setReason(lack);
     this.askSoon();
   }
 
@@ -49,12 +54,21 @@ export class EstimatePanel {
       this.onFound(inspection);
       this.showEstimate(inspection);
       showPreview(inspection);
-      if (inspection.data.tokens === 0) this.say('There is nothing to learn: see why below.', true);
+      if (inspection.data.tokens > 0) return;
+      this.say('There is nothing to learn: see why below.', true);
+      this.setReason(
+        `There is nothing to learn in ${dataTitle(this.form.choice)}: see why under “What it is asked, and what it learns”.`,
+      );
     } catch (error) {
       if (asked !== this.count) return;
       clear();
       this.say(wordsOf(error).text, true);
     }
+  }
+
+  private setReason(reason: string | null): void {
+    this.reason = reason;
+    this.onReason();
   }
 
   private say(text: string, isBad = false): void {
@@ -214,7 +228,9 @@ function problemsOf({examples, tokens, problems}: Inspection['data']): string {
   const shown = problems.slice(0, MOST_PROBLEMS).map(inPageWords);
   return [
     isNone
-      ? `0 of ${countText(examples)} examples can be learnt:`
+      ? examples === 0
+        ? 'No example can be read:'
+        : `0 of ${countText(examples)} examples can be learnt:`
       : `${countText(examples)} ${examples === 1 ? 'example' : 'examples'}, ${largeCountText(tokens)} tokens.`,
     ...(isNone ? shown.map((problem) => problem.replace(/^1 dropped, in /, '')) : shown),
     ...(more > 0 ? [`and ${more} more`] : []),

@@ -60,13 +60,13 @@ const estimate = new EstimatePanel(
     form.setBlocks(config.blocks);
     if (state === 'idle') charts.heat.setBlocks(config.blocks);
   },
+  showStart,
 );
 
 // --- the address
 
 function formChanged(): void {
   noteAddress();
-  showStart();
   estimate.update();
 }
 
@@ -81,14 +81,22 @@ const noteAddress = afterPause(() => {
   history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
 }, 300);
 
+/** Says what Start does, or why it cannot: only where that is known, as it waits for nothing. */
 function showStart(): void {
-  const isDefault = form.choice.model.kind === 'built-in' && form.choice.data.kind === 'built-in';
   if (state !== 'idle') return;
+  const {model, data} = form.choice;
+  const isDefault = model.kind === 'built-in' && data.kind === 'built-in';
+  const {reason} = estimate;
+  const button = byId<HTMLButtonElement>('start');
+  // a button that is disabled would take the focus with it
+  if (reason !== null && document.activeElement === button) byId('launch').focus();
+  button.disabled = reason !== null;
+  announce(reason ?? '');
   say(
-    isDefault
-      ? 'A minute or two, 6 MB, nothing to install.'
-      : (missing(form.choice) ??
-          `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
+    reason ??
+      (isDefault
+        ? 'A minute or two, 6 MB, nothing to install.'
+        : `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
   );
 }
 
@@ -222,7 +230,8 @@ function failed(error: unknown): void {
   if (hadSteps) announce('');
   else clear();
   setState('idle');
-  say('It did not work.');
+  if (estimate.reason === null) say('It did not work.');
+  else showStart();
   const isOfGpu = ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error));
   const startOnWasm = () => {
     form.apply({backend: 'wasm'});

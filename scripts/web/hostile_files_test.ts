@@ -112,9 +112,9 @@ const data: Readonly<Record<string, readonly [Buffer, RegExp]>> = {
   bytes: [Buffer.from(Array.from({length: 5000}, (_, i) => (i * 7919) % 256)), /is no text/],
   'an archive': [Buffer.from('PK\x03\x04...'), /is a zip archive; unpack it first/],
   'a million brackets': [Buffer.from('['.repeat(1_000_000)), /the file ends within the array/],
-  'one chat of markup': [json({messages: [{role: markup, content: markup}]}), /no example that can be used/],
-  'chats of no texts': [Buffer.from('{"messages": [{"role": "user", "content": {"toString": 1}}]}\n'.repeat(3)), /no example that can be used/],
-  'fields of markup': [Buffer.from(`{"${markup.replaceAll('"', "'")}": 1}\n`.repeat(3)), /no example that can be used/],
+  'one chat of markup': [json({messages: [{role: markup, content: markup}]}), /0 of \d examples can be learnt/],
+  'chats of no texts': [Buffer.from('{"messages": [{"role": "user", "content": {"toString": 1}}]}\n'.repeat(3)), /0 of \d examples can be learnt/],
+  'fields of markup': [Buffer.from(`{"${markup.replaceAll('"', "'")}": 1}\n`.repeat(3)), /0 of \d examples can be learnt/],
   'fields of a prototype': [Buffer.from('{"__proto__": {"text": "a"}, "constructor": "a"}\n'.repeat(3)), /it has __proto__, constructor/],
 }; // prettier-ignore
 
@@ -156,15 +156,29 @@ describe('a hostile file', () => {
     await trains();
   });
 
-  it('of data is refused in words, and the page stays as it was', async () => {
+  it('of data cannot be started with and is refused in words, and the page stays as it was', async () => {
+    const start = tab.page.locator('#start');
     await tab.page.locator('input[name=data][value=files]').check();
     for (const [title, [buffer, words]] of Object.entries(data)) {
       await tab.page
         .locator('#data-panel input[type=file]')
-        .setInputFiles({name: markup, mimeType: '', buffer});
-      await isRefused(title, words);
+        .setInputFiles({name: `${title} ${markup}`, mimeType: '', buffer});
+      const reason = `There is nothing to learn in ${title} ${markup}: see why under`;
+      await tab.page.locator('#phase').filter({hasText: reason}).waitFor();
+      expect(await start.isDisabled(), title).to.equal(true);
+      expect(await start.getAttribute('aria-describedby')).to.equal('phase');
+      expect(await tab.page.locator('#problems').textContent(), title).to.match(words);
     }
+    await tab.page.locator('input[name=data][value=pasted]').check();
+    expect([await start.isDisabled(), await tab.text('phase')]).to.eql([
+      true,
+      'Paste some examples.',
+    ]);
+    await tab.page.fill('#pasted', 'Call me Ishmael.');
+    expect(await start.isEnabled()).to.equal(true);
+    await tab.page.fill('#pasted', '');
     await tab.page.locator('input[name=data][value=moby-dick]').check();
+    expect(await start.isEnabled()).to.equal(true);
     await trains();
   });
 

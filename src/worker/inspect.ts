@@ -3,14 +3,14 @@ import {sizesOfModel, numbersIn} from '../memory/estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
 import {choiceOf, surveyData, type DataSurvey} from '../llama/text/data_survey';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {problemText, worstFirst} from '../llama/text/dataset_report';
+import {emptyReport, problemText, worstFirst} from '../llama/text/dataset_report';
 import type {BackendOptions, SelectedBackend} from './backend';
 import {joinedData} from './data';
 import {FineTuningError} from './errors';
 import type {Inspection} from './events';
 import {codedError} from './failure';
 import {estimateOf, nearestFit, plainBytesOf, tensorLimit} from './memory';
-import {openModel} from './model';
+import {openModel, type OpenedModel} from './model';
 import {nextTurn} from './next_turn';
 import type {Settings} from './settings';
 import {storageNeed} from './storage_need';
@@ -39,17 +39,13 @@ export async function inspect(
   await turn();
   try {
     const opened = await openModel(OWNER, settings);
-    const {configJson, config, tokenizer} = opened;
+    const {configJson, config} = opened;
     await turn();
-    const {fields, packing = false} = settings.dataset;
-    const file = await joinedData(OWNER, settings.data, settings.dataset);
-    const survey = await surveyData(OWNER, file, {
-      ...{tokenizer, config, fields: fields ?? null, packing, show: SHOWN},
-      onExample: async (count) => {
-        if (count % 16 === 0) await turn();
-      },
-    });
-    const used = survey.lengths.length;
+    const {survey, wrong} = await surveyOf(settings, opened, turn);
+    const {packing = false} = settings.dataset;
+    const maxLength = rowLength(settings, config);
+    const usable = survey.lengths.filter(({prompt}) => packing || prompt <= maxLength);
+    const used = usable.length;
     const batchSize = packing
       ? settings.batchSize
       : Math.max(1, Math.min(settings.batchSize, used));
@@ -74,11 +70,12 @@ export async function inspect(
       ...{estimate, plainBytes, limit, nearest, backend, threads},
       storage: await storageNeed(sized, config, estimate),
       data: {
-        examples: used + survey.report.dropped,
-        tokens: survey.lengths.reduce((sum, {tokens}) => sum + tokens, 0),
+        examples: survey.lengths.length + survey.report.dropped,
+        tokens: usable.reduce((sum, {tokens}) => sum + tokens, 0),
         problems: [
+          ...wrong,
           ...worstFirst(survey.report.problems).map(problemText),
-          ...(packing ? [] : longerText(survey, settings, config)),
+          ...(packing ? [] : longerTexts(survey, maxLength)),
         ],
         preview: survey.shown.map(({tokens}) => inPieces(tokens.slice(0, MAX_TOKENS))),
       },
@@ -88,20 +85,53 @@ export async function inspect(
   }
 }
 
-/** What rows are too short for, if there is such an example. */
-function longerText(
-  survey: DataSurvey,
+/** The examples, in the way they are asked for; `wrong` says why none can be read, where that is the fault of the data. */
+async function surveyOf(
+  {data, dataset}: Settings,
+  {tokenizer, config}: Pick<OpenedModel, 'tokenizer' | 'config'>,
+  turn: () => Promise<void>,
+): Promise<{survey: DataSurvey; wrong: string[]}> {
+  const {template: _, ...forms} = dataset;
+  try {
+    const file = await joinedData(OWNER, data, dataset);
+    const survey = await surveyData(OWNER, file, {
+      ...{...forms, tokenizer, config, show: SHOWN},
+      onExample: async (count) => {
+        if (count % 16 === 0) await turn();
+      },
+    });
+    return {survey, wrong: []};
+  } catch (cause) {
+    const {code, message} = await codedError(cause);
+    if (cause instanceof FineTuningError || code !== 'failed') throw cause;
+    const survey = {shown: [], lengths: [], report: emptyReport(0)};
+    return {survey, wrong: [message.replace(`${OWNER}: `, '')]};
+  }
+}
+
+/** Tokens of a row. */
+function rowLength(
   {maxLength = textDatasetDefaults.maxLength}: Settings,
   {maxPositionEmbeddings}: ResolvedConfig,
-): string[] {
-  const length = Math.min(maxLength, maxPositionEmbeddings);
-  const {cut, dropped} = choiceOf(survey, length);
-  const longer = cut + dropped;
-  return longer === 0
-    ? []
-    : [
-        `${longer} longer than maxLength ${length}: the rest is cut and not learned; packing learns all`,
-      ];
+): number {
+  return Math.min(maxLength, maxPositionEmbeddings);
+}
+
+/** What rows are too short for, if there is such an example. */
+function longerTexts(survey: DataSurvey, maxLength: number): string[] {
+  const {cut, dropped} = choiceOf(survey, maxLength);
+  return [
+    ...(dropped > 0
+      ? [
+          `${dropped} dropped: no room for the answer in maxLength ${maxLength}, which the prompt fills`,
+        ]
+      : []),
+    ...(cut > 0
+      ? [
+          `${cut} longer than maxLength ${maxLength}: the rest is cut and not learned; packing learns all`,
+        ]
+      : []),
+  ];
 }
 
 /** Tokens as pieces of text that are learned, or not. */

@@ -393,6 +393,37 @@ describe(`a training in a worker, on ${backend}`, () => {
     link.close();
   });
 
+  it('says in an inspection that nothing can be learnt, and why', async () => {
+    const link = new Link(workerInNode(), () => undefined);
+    const inspect = async (
+      name: string,
+      content: string,
+      dataset = {},
+    ): Promise<Inspection['data']> => {
+      const call = link.call('inspect', [{...options, data: {[name]: content}, dataset}]);
+      const {data}: Inspection = await call;
+      return data;
+    };
+    const pair = JSON.stringify({prompt: 'Who are you, my friend? '.repeat(9), answer: 'me'});
+    const short = await inspect('a.jsonl', `${pair}\n`.repeat(3));
+    expect(short).to.deep.include({examples: 3, tokens: 0});
+    expect(short.problems).to.deep.equal([
+      '3 dropped: no room for the answer in maxLength 24, which the prompt fills',
+    ]);
+    for (const dataset of [{packing: true}, {learnPrompts: true}])
+      expect((await inspect('a.jsonl', `${pair}\n`.repeat(3), dataset)).tokens).to.be.above(0);
+    for (const [name, content, problem] of [
+      ['empty.txt', '', /^empty\.txt is empty/],
+      ['a.jsonl', '[{"text": "a"}', /^a\.jsonl.* within the array/],
+      ['a.jsonl', '{"ask": "a"}\n', /^1 dropped, in line 1: an example needs 'text'/],
+    ] as const) {
+      const {tokens, problems, preview} = await inspect(name, content);
+      expect([tokens, preview]).to.deep.equal([0, []]);
+      expect(problems[0]).to.match(problem);
+    }
+    link.close();
+  });
+
   it('rejects what is asked for once it was disposed of', async () => {
     const {training} = start();
     training.dispose();

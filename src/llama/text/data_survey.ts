@@ -4,7 +4,7 @@ import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import {addProblem, emptyReport, type DatasetReport} from './dataset_report';
 import {checkVocabulary, encodeExample} from './encode_example';
 import {ExampleError} from './example_error';
-import {readExample, type FieldNames} from './formats';
+import {readExample, type ExampleFormat, type FieldNames} from './formats';
 import {parseRecord, readRecords} from './records';
 import type {Tokenizer} from './tokenizer';
 
@@ -30,8 +30,10 @@ export interface DataSurvey {
 export interface SurveyOptions {
   tokenizer: Tokenizer;
   config: ResolvedConfig;
-  /** As of `textDataset`. */
+  /** As of `textDataset`, like the next two. */
   fields?: FieldNames | null;
+  format?: ExampleFormat | 'auto';
+  learnPrompts?: boolean;
   /** Which examples, by their place in the file; default all. */
   select?: (index: number) => boolean;
   /** Whether all of an example counts, however long it is, as it goes on in the next row; default false. */
@@ -54,6 +56,8 @@ export async function surveyData(
     tokenizer,
     config,
     fields = null,
+    format = 'auto',
+    learnPrompts = false,
     select = () => true,
     packing = false,
     show = 1,
@@ -74,8 +78,8 @@ export async function surveyData(
       const {line} = record;
       let encoded;
       try {
-        const example = readExample(parseRecord(record), {format: 'auto', fields, hasChatTemplate});
-        encoded = encodeExample(example, tokenizer, false, packing ? Infinity : longest);
+        const example = readExample(parseRecord(record), {format, fields, hasChatTemplate});
+        encoded = encodeExample(example, tokenizer, learnPrompts, packing ? Infinity : longest);
         if (!encoded.isLearned.includes(true, 1))
           throw new ExampleError('it has too few tokens to learn from');
       } catch (error) {
