@@ -1,6 +1,7 @@
 /** Which model, which text, which settings: what a run is made of. */
 import type {FineTuneOptions} from './library';
 import {asOptions, builtInDefaults, tabDefaults, type Settings} from './settings';
+import {nameText} from './words';
 
 export type ModelChoice =
   | {kind: 'built-in'}
@@ -62,14 +63,16 @@ export function modelTitle({model}: Choice): string {
 
 /** A model's files in words, by their names. */
 export function filesTitle(names: readonly string[]): string {
-  return names.length === 1 ? names[0]! : 'your model';
+  return names.length === 1 ? nameText(names[0]!) : 'your model';
 }
 
 export function dataTitle({data}: Choice): string {
   if (data.kind === 'built-in') return texts[data.text];
   if (data.kind === 'pasted') return 'pasted examples';
   const [first, ...others] = Object.keys(data.files);
-  return first === undefined ? 'your data' : others.length > 0 ? `${first} and more` : first;
+  return first === undefined
+    ? 'your data'
+    : nameText(first) + (others.length > 0 ? ' and more' : '');
 }
 
 /** The options of the library. */

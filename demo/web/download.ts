@@ -2,7 +2,9 @@
 import {downloadZip} from 'client-zip';
 import type {FineTuning, SaveForm} from './library';
 
-const TEMPORARY = 'owlore-download.zip';
+const TEMPORARY = 'owlore-download';
+/** Of this tab: others may download, too. */
+const own = `${TEMPORARY} ${Math.random().toString(36).slice(2)}`;
 
 /** Saves the model in a form, and hands its files to the browser's downloads. */
 export async function downloadModel(run: FineTuning, form: SaveForm, name: string): Promise<void> {
@@ -32,14 +34,37 @@ export function hand(file: Blob, name: string): void {
 /** The body of an answer as a file of the browser's storage; in memory where there is none. */
 async function stored(answer: Response): Promise<Blob> {
   const root = await navigator.storage?.getDirectory?.().catch(() => null);
-  const handle = await root?.getFileHandle(TEMPORARY, {create: true});
+  if (root) await showLife();
+  const handle = await root?.getFileHandle(own, {create: true});
   if (!handle || !('createWritable' in handle)) return answer.blob();
   await answer.body!.pipeTo(await handle.createWritable());
   return handle.getFile();
 }
 
-/** Removes what an earlier visit has left in the storage. */
+let living: Promise<void> | undefined;
+
+/** Shows other tabs that this one is there, as long as it is. */
+function showLife(): Promise<void> {
+  return (living ??= new Promise((resolve, reject) => {
+    navigator.locks
+      .request(own, () => {
+        resolve();
+        return new Promise(() => undefined);
+      })
+      .catch(reject);
+  }));
+}
+
+/** Removes what earlier visits have left in the storage, but not what a tab that is there hands to the browser. */
 export async function removeTemporary(): Promise<void> {
   const root = await navigator.storage?.getDirectory?.().catch(() => null);
-  await root?.removeEntry(TEMPORARY).catch(() => undefined);
+  if (!root) return;
+  const names: string[] = [];
+  for await (const name of (root as unknown as {keys(): AsyncIterable<string>}).keys())
+    if (name.startsWith(TEMPORARY)) names.push(name);
+  // asked for after the names: a tab shows its life before it has a file
+  const {held = []} = await navigator.locks.query();
+  const living = new Set(held.map(({name}) => name));
+  const left = names.filter((name) => !living.has(name));
+  await Promise.all(left.map((name) => root.removeEntry(name).catch(() => undefined)));
 }

@@ -1,6 +1,7 @@
 /** A place where files are dropped or chosen, with a folder's all below it. */
 import {element} from './dom';
-import {bytesText, countText} from './words';
+import {messageOf} from './errors';
+import {bytesText, countText, nameText} from './words';
 
 export interface DropZoneOptions {
   /** What belongs here. */
@@ -36,7 +37,7 @@ export class DropZone {
     this.note.textContent =
       first === undefined
         ? ''
-        : `${all.length === 1 ? first : `${countText(all.length)} files, ${first} …`}, ${bytesText(bytes)}`;
+        : `${all.length === 1 ? nameText(first) : `${countText(all.length)} files, ${nameText(first)} …`}, ${bytesText(bytes)}`;
   }
 
   private chooser(label: string, isFolder: boolean): HTMLElement[] {
@@ -59,6 +60,7 @@ export class DropZone {
   private listen(): void {
     const target = this.element;
     const over = (isOver: boolean) => (event: DragEvent) => {
+      if (this.isLocked) return;
       event.preventDefault();
       target.classList.toggle('over', isOver);
     };
@@ -66,6 +68,7 @@ export class DropZone {
     target.addEventListener('dragleave', over(false));
     target.addEventListener('drop', (event) => {
       over(false)(event);
+      if (this.isLocked) return;
       // The entries are gone after the event.
       const entries = [...(event.dataTransfer?.items ?? [])]
         .map((item) => item.webkitGetAsEntry())
@@ -73,14 +76,24 @@ export class DropZone {
       const plain = [...(event.dataTransfer?.files ?? [])];
       void (entries.length > 0 ? filesBelow(entries) : Promise.resolve(plain.map(named))).then(
         (files) => this.take(files),
+        (error: unknown) => {
+          this.note.textContent = `This cannot be read. ${messageOf(error)}`;
+        },
       );
     });
+  }
+
+  /** Whether a run is under way, whose settings stay. */
+  private get isLocked(): boolean {
+    return this.element.closest('fieldset:disabled') !== null;
   }
 
   /** Takes files whose paths begin with the folder that was given by what is below it. */
   private take(files: [string, File][]): void {
     if (files.length === 0) return;
-    const visible = files.filter(([path]) => !path.split('/').some((part) => part.startsWith('.')));
+    const isVisible = (path: string) => !path.split('/').some((part) => part.startsWith('.'));
+    // of several, since nobody means all that is hidden in a folder
+    const visible = files.length === 1 ? files : files.filter(([path]) => isVisible(path));
     const folder = /^[^/]+[/]/.exec(visible[0]?.[0] ?? '')?.[0];
     const isOne = folder !== undefined && visible.every(([path]) => path.startsWith(folder));
     const below = visible.map(([path, file]): [string, File] => [
@@ -91,6 +104,18 @@ export class DropZone {
     this.show(found);
     this.options.onFiles(found);
   }
+}
+
+/** Has what is dropped beside the places for it change nothing: a browser would open it in the place of the page, and of its run. */
+export function refuseStrayDrops(): void {
+  const refuse = (event: DragEvent) => {
+    const isText = !event.dataTransfer?.types.includes('Files');
+    const target = event.target as Element | null;
+    if (event.defaultPrevented || (isText && target?.matches('input, textarea'))) return;
+    event.preventDefault();
+    if (event.dataTransfer) event.dataTransfer.dropEffect = 'none';
+  };
+  for (const type of ['dragover', 'drop'] as const) addEventListener(type, refuse);
 }
 
 function named(file: File): [string, File] {

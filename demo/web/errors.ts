@@ -17,7 +17,7 @@ const known: Record<string, {says?: string; way: string}> = {
   },
   'no-memory': {
     says: 'This tab has no more memory.',
-    way: 'Close other tabs, or choose fewer blocks, a smaller rank, fewer rows in a batch or shorter rows.',
+    way: 'Close other tabs, or choose fewer blocks, a smaller rank, sleeping blocks at 16 bits, fewer rows in a batch or shorter rows.',
   },
   'wrong-file': {
     way: 'Choose other files; what is taken stands below “Model” and “Text to learn”.',

@@ -19,6 +19,7 @@ import {
   type StatusEvent,
 } from './library';
 import {showKeptModels} from './kept_models';
+import {refuseStrayDrops} from './drop_zone';
 import {hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
@@ -384,8 +385,11 @@ async function refreshRuns(): Promise<RunSummary[]> {
 
 // --- what one can do
 
+/** The second click of a double click does nothing: another button may have come to its place. */
 function onClick(id: string, act: () => void): void {
-  byId(id).addEventListener('click', act);
+  byId(id).addEventListener('click', ({detail}) => {
+    if (detail < 2) act();
+  });
 }
 
 onClick('start', () => void start());
@@ -434,16 +438,22 @@ function setDownloads(areThere: boolean): void {
   setText(byId('download-note'), '');
 }
 
+/** Whether files are being written, of which a further download would take the place. */
+let isWriting = false;
+
 function download(form: SaveForm): () => void {
   return () => {
     const training = run;
-    if (!training) return;
+    if (!training || isWriting) return;
+    isWriting = true;
     const note = byId('download-note');
     setText(note, 'Writing the files …');
-    downloadModel(training, form, 'owlore-model').then(
-      () => setText(note, 'Handed to your downloads.'),
-      (error: unknown) => setText(note, wordsOf(error).text),
-    );
+    downloadModel(training, form, 'owlore-model')
+      .then(
+        () => setText(note, 'Handed to your downloads.'),
+        (error: unknown) => setText(note, wordsOf(error).text),
+      )
+      .finally(() => (isWriting = false));
   };
 }
 
@@ -481,6 +491,11 @@ addEventListener('hashchange', () => {
   if (location.hash.includes('=') && state === 'idle') location.reload();
 });
 
+// Runs may have ended in other tabs meanwhile.
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && (state === 'idle' || state === 'ended')) void refreshRuns();
+});
+refuseStrayDrops();
 void removeTemporary();
 void registerServiceWorker();
 const listed = refreshRuns();

@@ -3,25 +3,29 @@
 const reloaded = 'reloaded for isolation';
 
 /**
- * Where the host sends no isolation headers, the first visit loads once more, under those of the service worker. Without service workers
- * the page works as well, on one thread.
+ * Where the host sends no isolation headers, the first visit loads once more, under those of the service worker; but not if somebody has
+ * begun something there, which would be gone. Without service workers the page works as well, on one thread.
  */
 export async function registerServiceWorker(): Promise<void> {
   if (!('serviceWorker' in navigator) || !import.meta.env.PROD) return;
   const {serviceWorker} = navigator;
+  let isUsed = false;
+  for (const type of ['click', 'input', 'drop']) addEventListener(type, () => (isUsed = true));
   try {
     await serviceWorker.register(new URL('service_worker.js', document.baseURI));
     const {active} = await serviceWorker.ready;
     if (!crossOriginIsolated && sessionStorage.getItem(reloaded) === null) {
-      sessionStorage.setItem(reloaded, 'yes');
       if (!serviceWorker.controller) {
         await new Promise((resolve) => {
           serviceWorker.addEventListener('controllerchange', resolve, {once: true});
           setTimeout(resolve, 3000);
         });
       }
-      location.reload();
-      return;
+      if (!isUsed) {
+        sessionStorage.setItem(reloaded, 'yes');
+        location.reload();
+        return;
+      }
     }
     whenIdle(() => active?.postMessage('keep all'));
   } catch (error) {

@@ -1,6 +1,7 @@
 /** What a run of the browser's storage is of, in words. */
 import {builtInModel, filesTitle, texts} from './choice';
 import type {RunSummary} from './library';
+import {nameText} from './words';
 
 /** Whether its model is the built-in one. */
 function isOfBuiltIn({model}: RunSummary): boolean {
@@ -13,5 +14,5 @@ export function modelOf(run: RunSummary): string {
 
 export function dataOf({data}: RunSummary): string {
   const title = Object.entries(texts).find(([name]) => data === `${name}.txt`);
-  return title?.[1] ?? (data === 'pasted' ? 'pasted examples' : data);
+  return title?.[1] ?? (data === 'pasted' ? 'pasted examples' : nameText(data));
 }

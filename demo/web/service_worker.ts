@@ -37,7 +37,8 @@ scope.addEventListener('activate', (event) => event.waitUntil(activate()));
 async function activate(): Promise<void> {
   const names = await caches.keys();
   const old = names.filter((name) => name.startsWith(prefix) && name !== cacheName);
-  await Promise.all(old.map((name) => caches.delete(name)));
+  // tabs that are open, which may train, are of the build before, and ask for more of its files
+  await Promise.all(old.slice(0, -1).map((name) => caches.delete(name)));
   await scope.clients.claim();
 }
 
@@ -48,6 +49,7 @@ scope.addEventListener('fetch', (event) => {
   if (build.files.includes(path)) event.respondWith(answer(request, path));
   // A model's files are looked for by many names, also where there is no network to say that there is none.
   else if (path.startsWith('model/')) event.respondWith(notFound());
+  else event.respondWith(answerOfBefore(request));
 });
 
 scope.addEventListener('message', (event) => {
@@ -82,6 +84,12 @@ async function answer(request: Request, path: string): Promise<Response> {
     if (kept) return partOf(request, kept);
     throw error;
   }
+}
+
+/** What is no file of this build, but may be one of the build before. */
+async function answerOfBefore(request: Request): Promise<Response> {
+  const kept = await caches.match(request.url);
+  return kept ? partOf(request, kept) : fetch(request);
 }
 
 /** A response with the headers, of the bytes that a request asks for. */

@@ -1,4 +1,4 @@
-/** Figures as texts, without `Intl`, whose tables take the browser long to load. */
+/** Figures and names as texts, without `Intl`, whose tables take the browser long to load. */
 
 const nbsp = '\u00a0';
 
@@ -53,4 +53,16 @@ export function rateText(rate: number): string {
 /** A part of one, such as 62 %. */
 export function percentText(part: number): string {
   return `${Math.round(100 * part)}${nbsp}%`;
+}
+
+/** What turns the text around it, or cannot be seen. */
+const NOT_SHOWN = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const LONGEST_NAME = 80; // letters
+
+/** The name of a file within a sentence, which it leaves as it is; of a long one the middle is left out. */
+export function nameText(name: string): string {
+  const letters = Array.from(name.replace(NOT_SHOWN, '\ufffd'));
+  return letters.length <= LONGEST_NAME
+    ? letters.join('')
+    : `${letters.slice(0, 50).join('')}…${letters.slice(-20).join('')}`;
 }

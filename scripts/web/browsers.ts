@@ -12,13 +12,14 @@ import {
   startPreview,
   type Elsewhere,
   type Host,
+  type PlainHost,
 } from './hosts';
 
 interface Shared {
   /** The page as `npm run demo:web` serves it. */
   preview: Host;
   /** The page on a host that sends no headers. */
-  plain: Host;
+  plain: PlainHost;
   /** A host that nothing should ask. */
   elsewhere: Elsewhere;
 }
@@ -71,6 +72,7 @@ export const mochaHooks = {
   async afterEach(): Promise<void> {
     await Promise.all(contexts.splice(0).map((context) => context.close()));
     shared!.elsewhere.standsFor.clear();
+    shared!.plain.changed.clear();
   },
   async afterAll(): Promise<void> {
     await Promise.all([...browsers.values()].map(async (browser) => (await browser).close()));

@@ -57,23 +57,31 @@ export async function startPreview(): Promise<Host> {
   };
 }
 
+export interface PlainHost extends Host {
+  /** Files that it has in the place of the build's, by their paths below the page; null: it has none. */
+  changed: Map<string, string | null>;
+}
+
 /** A host of static files that sends no headers of its own, and has the page below a path. */
-export async function startPlainHost(): Promise<Host> {
+export async function startPlainHost(): Promise<PlainHost> {
   const path = '/of/somebody/';
+  const changed = new Map<string, string | null>();
   const server = createServer((request, response) => {
     const {pathname} = new URL(request.url!, 'http://localhost');
     // A pathname that was parsed has no `..` left.
     const name = pathname.startsWith(path) ? pathname.slice(path.length) || 'index.html' : null;
     try {
       if (name === null) throw new Error('not below the path');
-      const body = readFileSync(new URL(`dist/${name}`, demo));
+      const other = changed.get(name);
+      if (other === null) throw new Error('not there any more');
+      const body = other ?? readFileSync(new URL(`dist/${name}`, demo));
       const type = contentTypes[extname(name)] ?? 'application/octet-stream';
       response.writeHead(200, {'content-type': type}).end(body);
     } catch {
       response.writeHead(404).end();
     }
   });
-  return {url: `${await listen(server)}${path}`, close: () => close(server)};
+  return {url: `${await listen(server)}${path}`, changed, close: () => close(server)};
 }
 
 export interface Elsewhere extends Host {

@@ -281,15 +281,6 @@ async function noticeOf(tab: Tab): Promise<string> {
 }
 
 /** Drops files or folders of this machine. */
-async function drop({page}: Tab, panel: string, ...files: string[]): Promise<void> {
-  const target = page.locator(`${panel} .drop:visible`);
-  await target.scrollIntoViewIfNeeded();
-  const {x, y, width, height} = (await target.boundingBox())!;
-  const devtools = await page.context().newCDPSession(page);
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-    await devtools.send('Input.dispatchDragEvent', {
-      ...{type, x: x + width / 2, y: y + height / 2},
-      data: {items: [], files, dragOperationsMask: 1},
-    });
-  }
+function drop(tab: Tab, panel: string, ...files: string[]): Promise<void> {
+  return tab.drop(tab.page.locator(`${panel} .drop:visible`), {files});
 }

@@ -1,5 +1,5 @@
 /** The page in a tab, with what it did that a test wants to know. */
-import type {BrowserContext, Download, Page} from 'playwright-core';
+import type {BrowserContext, Download, Locator, Page} from 'playwright-core';
 import {WATCH_WORKERS, WorkerEvents} from './worker_events';
 
 /** Settings with which a training takes seconds. */
@@ -16,6 +16,11 @@ export const quick: Readonly<Record<string, string | number>> = {
   validationSplit: 0.002,
   threads: 2,
 };
+
+interface Dropped {
+  files?: string[];
+  items?: {mimeType: string; data: string}[];
+}
 
 export class Tab extends WorkerEvents {
   /** What no page should say: errors that nobody caught, those of the console, dialogs. */
@@ -79,6 +84,19 @@ export class Tab extends WorkerEvents {
   async download(id: string): Promise<Download> {
     const [download] = await Promise.all([this.page.waitForEvent('download'), this.click(id)]);
     return download;
+  }
+
+  /** Drops files or folders of this machine, or something else, on the middle of a part of the page. */
+  async drop(target: Locator, data: Dropped): Promise<void> {
+    await target.scrollIntoViewIfNeeded();
+    const {x, y, width, height} = (await target.boundingBox())!;
+    const devtools = await this.page.context().newCDPSession(this.page);
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+      await devtools.send('Input.dispatchDragEvent', {
+        ...{type, x: x + width / 2, y: y + height / 2},
+        data: {items: [], dragOperationsMask: 1, ...data},
+      });
+    }
   }
 
   heatMap(steps: number): Promise<string[][]> {

@@ -4,6 +4,7 @@ import {
   countText,
   largeCountText,
   lossText,
+  nameText,
   percentText,
   rateText,
   secondsText,
@@ -57,5 +58,12 @@ describe('demo/web: words', () => {
       ...['0', '0.002', '0.00123', '1', '5e-4', '1e-5', '3.33e-5', '1.1e-7'],
     ]);
     for (const rate of rates) expect(Number(rateText(rate))).to.be.closeTo(rate, 0.005 * rate);
+  });
+
+  it('has names that leave the sentence around them as it is', () => {
+    expect(nameText('chats.jsonl')).to.equal('chats.jsonl');
+    expect(nameText('a\u202elnosj.\0txt')).to.equal('a\ufffdlnosj.\ufffdtxt');
+    const long = nameText(`${'𠮷'.repeat(200)}.jsonl`);
+    expect(long).to.equal(`${'𠮷'.repeat(50)}…${'𠮷'.repeat(14)}.jsonl`);
   });
 });
