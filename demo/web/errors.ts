@@ -31,7 +31,7 @@ const known: Record<string, {says?: string; way: string}> = {
     way: 'Check the connection and begin again: files that have arrived are kept. The built-in model works without a network.',
   },
   refused: {
-    way: 'Check the name under “Model”; a token belongs there, too.',
+    way: 'Name and token stand under “Model”.',
   },
   'bad-option': {way: 'Change that setting and begin again.'},
   'in-use': {

@@ -57,7 +57,7 @@ describe('in Firefox, the page', () => {
       expect(on).not.to.include(off![0]);
     });
 
-    await tab.page.type('#chat-text', QUESTION);
+    await tab.page.locator('#chat-text').fill(QUESTION);
     await tab.click('chat-send');
     await tab.page.waitForSelector('#chat-send:enabled');
     const answers = [await tab.text('chat-before'), await tab.text('chat-after')];

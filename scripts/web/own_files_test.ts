@@ -143,7 +143,9 @@ describe('a model of one’s own', () => {
     it('that is private or behind conditions is said to be, and trains with a token', async () => {
       const {tab} = await open({token: 'hf_secret'});
       await tab.click('start');
-      expect(await noticeOf(tab)).to.match(/private.*give a token there/);
+      expect(await noticeOf(tab)).to.match(
+        /private, give a token of yours. Name and token stand under “Model”/,
+      );
       await tab.page.fill('#hub-token', 'hf_wrong');
       await tab.click('start');
       expect(await noticeOf(tab)).to.match(/^The Hub does not accept your token/);
@@ -190,7 +192,7 @@ const forms: ReadonlyArray<readonly [name: string, text: string, learnt: string]
 
 describe('data of one’s own', () => {
   it('are shown as they are learnt, whatever their form, chosen and pasted', async () => {
-    const tab = await Tab.open(await newContext(), hosts().preview.url, quick);
+    const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, maxLength: 96});
     const {page} = tab;
     const template =
       '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}' +

@@ -131,12 +131,11 @@ describe('a run in the browser’s storage', () => {
     const context = await newContext();
     const tab = await Tab.open(context, hosts().preview.url, settings);
     const setQuota = await quotaOf(context, tab);
-    await setQuota(1000);
-    await tab.page.focus('#setting-steps');
     await tab.page
-      .locator('#estimate-storage.short')
-      .filter({hasText: /, [\d.]+\sMB while it saves: more than the \d\skB that are free. Delete/})
+      .locator('#estimate-storage')
+      .filter({hasText: /^Keeps up to/})
       .waitFor();
+    await setQuota(1000); // which the browser tells no page beforehand
     await tab.click('start');
     const notice = tab.page.locator('#notice:visible');
     await notice.waitFor();

@@ -27,7 +27,7 @@ describe('demo/web: errors', () => {
   it('speak of the form, and not of the options of a program', async () => {
     const refused = await codedError(new Error(`loadLlama: check the name; ${GIVE_TOKEN}`), 'refused'); // prettier-ignore
     expect(wordsOf(refused).text).to.equal(
-      'Check the name; give a token of yours. Check the name under “Model”; a token belongs there, too.',
+      'Check the name; give a token of yours. Name and token stand under “Model”.',
     );
     const store = await RunStore.create('fineTuneInWorker', 'whales');
     await store.begin({model: 'a/b', data: {}}, 'a/b', {method: 'lora', steps: 1, scores: null}, () => undefined); // prettier-ignore
