@@ -472,7 +472,7 @@ describe('loadTokenizer', () => {
           /^loadTokenizer: tokenizer\.json cannot be used: the pattern ".*" may take for ever, and a page cannot stop it; load the tokenizer in Node;/,
         );
       }
-      for (const name of TOKENIZER_NAMES) await inPage(tokenizerFolder(name));
+      for (const name of TOKENIZER_NAMES) await inPage(tokenizerFiles(name));
       await inPage(withPattern('\\p{Lu}?\\p{Ll}+|\\p{N}{1,4}| +'));
     });
   });
