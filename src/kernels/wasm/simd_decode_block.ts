@@ -91,7 +91,7 @@ function decodeInPlace(
   ): void => {
     const b = at(weight);
     const step = columns * 4;
-    // Whole literals: those with a spread take a tenth of the time of a product.
+    // Whole literals: those with a spread take a twentieth of the time of a product.
     // prettier-ignore
     if (weight.dtype === 'int32')
       module.multiplyBfloat16({rows, columns, inner, a, b, bStep: columns * 2, transposeB: false, c, cStep: step, add});

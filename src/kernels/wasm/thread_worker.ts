@@ -32,8 +32,8 @@ export const WORD = {
 };
 
 /**
- * How long a worker spins before it sleeps, in milliseconds. Waking it takes the caller 6 µs on one machine and 90 on another, and
- * kernels follow each other in 0.02 to 0.2 ms.
+ * How long a worker spins before it sleeps, in milliseconds. Waking it takes the caller 6 µs on one machine and 90 on another. A
+ * decoder's calls found it asleep 60 to 83 times in 100 after 0.05 ms, and 13 to 21 times after 0.2 ms.
  */
 const SPIN_MS = 0.2;
 
