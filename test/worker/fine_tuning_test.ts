@@ -112,7 +112,9 @@ describe(`a training in a worker, on ${backend}`, () => {
     first.training.on('step', ({step}) => {
       if (step === 3) void first.training.pause();
     });
-    await new Promise<void>((resolve) => first.training.on('paused', () => resolve()));
+    const rests = new Promise<void>((resolve) => first.training.on('paused', () => resolve()));
+    // which rejects if it never comes to rest
+    await Promise.race([rests, first.training.finished]);
     const [paused] = await listRuns();
     expect(paused).to.deep.include({name: 'whales', data: 'whales.txt', step: 3, steps: 6});
     expect(paused!.model).to.include('model.safetensors');
