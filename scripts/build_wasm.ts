@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -45,7 +45,9 @@ for (const [name, features] of Object.entries({
   console.log(`${name}: ${binary.length} bytes`);
 }
 if (interfaces.size !== 1) throw new Error('The modules must have the same exports');
-writeFileSync(target, [...lines, '', ...interfaces].join('\n'));
+const source = [...lines, '', ...interfaces].join('\n');
+// a program that reads it meanwhile would find half of it
+if (!existsSync(target) || readFileSync(target, 'utf8') !== source) writeFileSync(target, source);
 
 function compile(features: string[]): {binary: Uint8Array; text: string; declarations: string} {
   const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-wasm-'));
