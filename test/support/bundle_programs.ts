@@ -1,5 +1,5 @@
 /**
- * Bundles programs of this repository for Node: `tsx bundle_programs.ts FOLDER SOURCE…`. `a/b.ts` becomes `FOLDER/a/b.js`; packages stay
+ * Bundles programs of this repository for Node: `tsx bundle_programs.ts FOLDER SOURCE…`. `a/b.ts` becomes `FOLDER/a/b.mjs`; packages stay
  * imports.
  */
 import {readFile} from 'node:fs/promises';
@@ -27,6 +27,8 @@ await build({
   bundle: true,
   splitting: true,
   format: 'esm',
+  // of the others Node finds out first what they are
+  outExtension: {'.js': '.mjs'},
   platform: 'node',
   target: 'node20',
   packages: 'external',

@@ -55,7 +55,7 @@ export function startProgram(
 ): ChildProcess {
   const all: NodeJS.ProcessEnv = {...process.env, ...env};
   delete all['DEBUG'];
-  const program = join(bundleFolder(), `${name}.js`);
+  const program = join(bundleFolder(), `${name}.mjs`);
   return spawn(process.execPath, [...node, program, ...args], {cwd: root, env: all, stdio});
 }
 
