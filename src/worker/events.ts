@@ -196,7 +196,7 @@ export interface Inspection {
     examples: number;
     /** Of all examples that can be used. */
     tokens: number;
-    /** What is wrong with some of them, in words, the worst first. */
+    /** What is wrong with examples, files or options, in words, the worst first; empty: nothing. */
     problems: string[];
     /** The first examples, in pieces of text that the loss counts or does not count. */
     preview: Array<Array<{text: string; isLearnt: boolean}>>;

@@ -128,7 +128,7 @@ function longerTexts(survey: DataSurvey, maxLength: number): string[] {
       : []),
     ...(cut > 0
       ? [
-          `${cut} longer than maxLength ${maxLength}: the rest is cut and not learned; packing learns all`,
+          `${cut} longer than maxLength ${maxLength}: the rest is cut and not learned; with the option \`packing\` all is`,
         ]
       : []),
   ];

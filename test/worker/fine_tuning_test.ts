@@ -385,7 +385,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     const long = {...options, data: {'long.txt': text.replaceAll('\n', ' ')}};
     const {data: cut} = await link.call('inspect', [long]);
     expect(cut.problems).to.deep.equal([
-      '1 longer than maxLength 24: the rest is cut and not learned; packing learns all',
+      '1 longer than maxLength 24: the rest is cut and not learned; with the option `packing` all is',
     ]);
     const {data: packed} = await link.call('inspect', [{...long, dataset: {packing: true}}]);
     expect(packed.problems).to.deep.equal([]);

@@ -54,6 +54,9 @@ describe('demo/web: errors', () => {
     expect(inPageWords('3 longer than maxLength 24: the rest is cut')).to.equal(
       '3 longer than “Tokens in a row” 24: the rest is cut',
     );
+    expect(inPageWords('with the option `packing` all is')).to.equal(
+      'with “Examples in a row” under “More settings” all is',
+    );
   });
 
   it('leave what is no setting of the page, and words of data, as they are', () => {
