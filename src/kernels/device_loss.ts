@@ -3,32 +3,39 @@ import * as tf from '@tensorflow/tfjs-core';
 /** The parts of tfjs's backends that are looked at here. */
 interface BackendWithDevice {
   /** Of webgpu. */
-  device?: {lost?: Promise<{reason?: string; message: string}>};
+  device?: {
+    lost?: Promise<{reason: string; message: string}>;
+    addEventListener?(
+      type: 'uncapturederror',
+      listener: (event: {error: {message: string}}) => void,
+    ): void;
+  };
   /** Of webgl. */
   gpgpu?: {gl?: {isContextLost(): boolean}};
 }
 
-/** Why the device of a webgpu backend is lost, undefined while it is not, for each backend that was asked for. */
-const told = new WeakMap<object, {why?: string}>();
+/** Why the device of a webgpu backend is lost, null while it is not, for each backend that was asked for. */
+const told = new WeakMap<object, string | null>();
 
 /**
  * Why the device of the current backend is lost, in words; null if it is not, or the backend has none. webgl tells at once. webgpu
- * tells by a promise: to the second call at the earliest, and when the program has awaited something in between.
+ * tells by a promise: to the second call at the earliest, and when the program has awaited something in between. A webgpu device
+ * whose memory was full once counts as lost: some of what was asked for was not computed, and nothing else tells.
  */
 export function deviceLoss(): string | null {
   if (!tf.getBackend()) return null;
   const backend = tf.backend() as BackendWithDevice;
   if (backend.gpgpu?.gl?.isContextLost()) return 'its context is lost';
-  const lost = backend.device?.lost;
-  if (!lost) return null;
-  let loss = told.get(backend);
-  if (!loss) {
-    const watched: {why?: string} = {};
-    loss = watched;
-    told.set(backend, watched);
-    void lost.then(({reason, message}) => {
-      watched.why = [reason, message].filter((part) => part).join(': ') || 'for an unknown reason';
+  const {device} = backend;
+  if (!device?.lost) return null;
+  if (!told.has(backend)) {
+    const tell = (why: string | null): unknown => told.set(backend, why);
+    tell(null);
+    void device.lost.then(({reason, message}) => tell(`${reason}: ${message}`));
+    device.addEventListener?.('uncapturederror', ({error}) => {
+      if (error.constructor.name === 'GPUOutOfMemoryError')
+        tell(`out of memory: ${error.message.split('\n')[0]!}`);
     });
   }
-  return loss.why ?? null;
+  return told.get(backend)!;
 }

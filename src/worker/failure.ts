@@ -6,7 +6,7 @@ import {errorCodes, FineTuningError, type FineTuningErrorCode} from './errors';
 
 /** What messages of browsers and of tfjs have where memory is short; errors of this library have a code. */
 const NO_MEMORY =
-  /out of memory|memory allocation|allocation failed|cannot enlarge memory|array buffer allocation|invalid typed array length|memory access out of bounds|failed to grow|OOM/i;
+  /out of memory|memory allocation|allocation failed|cannot enlarge memory|array buffer allocation|invalid typed array length|memory access out of bounds|failed to grow|OOM|createBuffer failed/i;
 
 /** Milliseconds for which a webgpu backend has time to tell that its device is lost. */
 const DEVICE_LOSS = 1000;
@@ -35,18 +35,19 @@ async function codeOf(error: Error, otherwise: FineTuningErrorCode): Promise<Fin
   const known = all.map(({code}) => errorCodes.find((name) => name === code)).find(Boolean);
   if (known) return known;
   if (all.some(({name}) => name === 'QuotaExceededError')) return 'storage-full';
-  if (await isDeviceLost()) return 'device-lost';
+  const loss = await lossOfDevice();
+  if (loss !== null) return NO_MEMORY.test(loss) ? 'no-memory' : 'device-lost';
   if (all.some(({message}) => NO_MEMORY.test(message))) return 'no-memory';
   const {onLine = true} = (globalThis.navigator ?? {}) as Partial<Navigator>;
   return !onLine && otherwise === 'wrong-file' ? 'offline' : otherwise;
 }
 
-/** Whether the backend's device is lost, of which webgpu tells some time after what fails because of it. */
-async function isDeviceLost(): Promise<boolean> {
+/** Why the backend's device is lost, of which webgpu tells some time after what fails because of it; null if it is not. */
+async function lossOfDevice(): Promise<string | null> {
   const end = performance.now() + DEVICE_LOSS;
   while (deviceLoss() === null) {
-    if (tf.getBackend() !== 'webgpu' || performance.now() > end) return false;
+    if (tf.getBackend() !== 'webgpu' || performance.now() > end) return null;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return true;
+  return deviceLoss();
 }

@@ -35,23 +35,36 @@ describe('codedError', () => {
     expect(await codedError(error)).to.include({message: 'why', stack: error.stack, cause: error});
   });
 
-  it('says that a device is lost, also where that is told after what failed because of it', async () => {
+  describe('of a device that is lost', () => {
     const before = tf.getBackend();
-    let lose: (info: {reason: string; message: string}) => void = () => undefined;
-    const lost = new Promise((resolve) => (lose = resolve));
-    const backend = Object.assign(new tf.DataStorage({} as never, {} as never), {
-      device: {lost},
-      dispose: () => undefined,
-    });
-    tf.registerBackend('webgpu', () => backend as never);
-    try {
+    let lose: (info: {reason: string; message: string}) => void;
+    let tell: (event: {error: Error}) => void;
+    beforeEach(async () => {
+      const lost = new Promise((resolve) => (lose = resolve));
+      const device = {lost, addEventListener: (_: string, hear: typeof tell) => (tell = hear)};
+      const backend = Object.assign(new tf.DataStorage({} as never, {} as never), {
+        device,
+        dispose: () => undefined,
+      });
+      tf.registerBackend('webgpu', () => backend as never);
       await tf.setBackend('webgpu');
+    });
+    afterEach(async () => {
+      tf.removeBackend('webgpu');
+      await tf.setBackend(before);
+    });
+
+    it('says so, also where that is told after what failed because of it', async () => {
       const coded = codedError(new Error('mapAsync failed'));
       setTimeout(() => lose({reason: 'unknown', message: 'gone'}), 50);
       expect((await coded).code).to.equal('device-lost');
-    } finally {
-      tf.removeBackend('webgpu');
-      await tf.setBackend(before);
-    }
+    });
+
+    it('says that memory is short where that is why', async () => {
+      class GPUOutOfMemoryError extends Error {}
+      const coded = codedError(new Error('not finite'));
+      setTimeout(() => tell({error: new GPUOutOfMemoryError('vkAllocateMemory failed')}), 50);
+      expect((await coded).code).to.equal('no-memory');
+    });
   });
 });

@@ -35,6 +35,21 @@ function destroyDevice(): void {
   gpgpu?.gl.getExtension('WEBGL_lose_context')!.loseContext();
 }
 
+/** Takes all memory of the current webgpu backend's device, until it says that there is no more, and gives it back. */
+async function fillDevice(): Promise<void> {
+  const {device} = tf.backend() as unknown as {device: GPUDevice};
+  const buffers: GPUBuffer[] = [];
+  let isFull = false;
+  device.addEventListener('uncapturederror', () => (isFull = true));
+  while (!isFull) {
+    const size = device.limits.maxBufferSize;
+    buffers.push(device.createBuffer({size, usage: GPUBufferUsage.STORAGE}));
+    await device.queue.onSubmittedWorkDone();
+    await nextTurn();
+  }
+  for (const buffer of buffers) buffer.destroy();
+}
+
 const ROWS = 8;
 const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
@@ -150,6 +165,23 @@ for (const name of ['webgpu', 'webgl'] as const) {
       expect(() => training.step()).to.throw(message);
       training.dispose();
     });
+
+    if (name === 'webgpu') {
+      it('is one whose memory was full, where else only zeros would tell', async () => {
+        const training = new Training({nonFinite: 'ignore'});
+        training.step();
+        const files = new Map<string, Uint8Array>();
+        await saveCheckpoint(files, training.parts);
+        const names = [...files.keys()];
+        await fillDevice();
+        const message =
+          /the device of the backend 'webgpu' is lost \(out of memory: .*\), .* goes on from/;
+        expect(() => training.step()).to.throw(message);
+        expect((await rejection(saveCheckpoint(files, training.parts))).message).to.match(message);
+        expect([...files.keys()]).to.deep.equal(names);
+        training.dispose();
+      });
+    }
 
     it('ends fit, and the training goes on from its checkpoint in the same process', async () => {
       const whole = new Training();
