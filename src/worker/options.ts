@@ -144,4 +144,7 @@ export interface WorkerChatOptions {
 }
 
 /** In which form a model is saved: a folder as Hugging Face has it, one GGUF file, or the adapter of `'lora'` as peft has it. */
-export type SaveForm = 'safetensors' | 'gguf' | 'adapter';
+export type SaveForm = (typeof saveForms)[number];
+
+/** All forms. */
+export const saveForms = ['safetensors', 'gguf', 'adapter'] as const;

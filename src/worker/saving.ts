@@ -1,10 +1,11 @@
 /** The files of a trained model. */
+import {checkChoice} from '../common/options';
 import type {ModelTarget} from '../files/sink';
 import {saveGguf, saveLlama} from '../llama/index';
 import type {Begun} from './begin';
-import {FineTuningError} from './errors';
+import {asBadOption, FineTuningError} from './errors';
 import {merged} from './model';
-import type {SaveForm} from './options';
+import {saveForms, type SaveForm} from './options';
 import {filesIn, type RunStore} from './run_store';
 
 /** The model as it is, as files: views of the browser's storage, or without a store in memory. */
@@ -13,6 +14,7 @@ export async function saveModel(
   form: SaveForm,
   store: RunStore | null,
 ): Promise<Map<string, Blob>> {
+  asBadOption(() => checkChoice('save', 'form', form, saveForms));
   if (store) {
     const folder = await store.saved(form);
     await write(begun, form, folder);

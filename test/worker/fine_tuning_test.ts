@@ -307,6 +307,11 @@ describe(`a training in a worker, on ${backend}`, () => {
     const adapter = await training.save('adapter');
     expect([...adapter.keys()].sort()).to.deep.equal(['adapter_config.json', 'adapter_model.safetensors']); // prettier-ignore
     const gguf = await training.save('gguf');
+    const error = await rejection(training.save(undefined as never));
+    expect(error).to.include({code: 'bad-option'});
+    expect(error.message).to.equal(
+      "save: form must be one of 'safetensors', 'gguf', 'adapter'; got undefined",
+    );
     training.dispose();
     const {model: again} = await loadLlama(gguf);
     again.dispose();
