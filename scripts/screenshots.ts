@@ -11,6 +11,8 @@ import {buildPage, startPreview} from './web/hosts';
 const folder = fileURLToPath(new URL('../docs/images/', import.meta.url));
 /** The most bytes of a picture. */
 const MAX_BYTES = 200e3;
+/** Pixels around a part. */
+const ROOM = 20;
 
 mkdirSync(folder, {recursive: true});
 await buildPage();
@@ -21,7 +23,7 @@ const browser = await chromium.launch({
 });
 try {
   const page = await browser.newPage({
-    viewport: {width: 1280, height: 940},
+    viewport: {width: 1040, height: 1360}, // all charts, two beside each other
     colorScheme: 'light',
     reducedMotion: 'reduce',
   });
@@ -40,14 +42,22 @@ try {
   await page.locator('#chat-send:enabled').waitFor({timeout: 60_000});
   await page.emulateMedia({colorScheme: 'dark'});
   await page.locator('#after-title').click(); // the cursor stands nowhere
-  await picture(page, 'page-after.png');
+  await picture(page, 'page-after.png', '#after');
 } finally {
   await browser.close();
   await host.close();
 }
 
-async function picture(page: Page, name: string): Promise<void> {
-  await page.screenshot({path: folder + name});
+/** Of the window, or of a part of the page with some room around it. */
+async function picture(page: Page, name: string, part?: string): Promise<void> {
+  const box = part === undefined ? null : await page.locator(part).boundingBox();
+  const clip = box && {
+    x: box.x - ROOM,
+    y: box.y - ROOM,
+    width: box.width + 2 * ROOM,
+    height: box.height + 2 * ROOM,
+  };
+  await page.screenshot({path: folder + name, ...(clip && {clip})});
   const {size} = statSync(folder + name);
   if (size > MAX_BYTES) throw new Error(`${name} has ${size} bytes, more than ${MAX_BYTES}`);
   console.log(`docs/images/${name}: ${(size / 1000).toFixed(0)} kB`);

@@ -22,7 +22,10 @@ export class Chat {
       event.preventDefault();
       void this.ask();
     });
-    byId('chat-stop').addEventListener('click', () => this.abort?.abort());
+    byId('chat-stop').addEventListener('click', ({detail}) => {
+      // no second click of one that was meant for the button that stood there
+      if (detail < 2) this.abort?.abort();
+    });
   }
 
   /** @param style How the run's model is asked. */
@@ -95,8 +98,14 @@ export class Chat {
   }
 
   private setBusy(isBusy: boolean): void {
-    byId<HTMLButtonElement>('chat-send').disabled = isBusy;
-    byId('chat-stop').hidden = !isBusy;
+    const [send, stop] = [
+      byId<HTMLButtonElement>('chat-send'),
+      byId<HTMLButtonElement>('chat-stop'),
+    ];
+    // with the button that goes away, focus goes beside the other one: pressed twice, a key does no harm
+    if (document.activeElement === (isBusy ? send : stop)) byId('chat-buttons').focus();
+    send.disabled = isBusy || this.run === null;
+    stop.disabled = !isBusy;
   }
 }
 

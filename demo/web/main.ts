@@ -46,6 +46,7 @@ const chat = new Chat();
 const runs = new Runs(
   (run) => goOnWith(run),
   (name) => {
+    hideNotice(); // which may offer to go on with it
     if (log?.info?.run === name) clear();
   },
 );
@@ -175,6 +176,7 @@ function follow(training: FineTuning): void {
       announce('Paused.');
     })
     .on('resumed', () => {
+      hideNotice();
       setState('training');
       announce('Training goes on.');
     })
@@ -227,6 +229,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
 function failed(error: unknown): void {
   const hadSteps = (log?.steps.length ?? 0) > 0;
   const name = log?.info?.run ?? null;
+  const isSaved = log?.isSaved ?? false;
   leave();
   if (hadSteps) announce('');
   else clear();
@@ -241,9 +244,17 @@ function failed(error: unknown): void {
   const actions =
     hadSteps && name !== null
       ? [
-          {label: 'Go on from the last checkpoint', act: () => void goOnByName(name)},
+          {
+            label: isSaved ? 'Go on from the last checkpoint' : 'Begin it again',
+            act: () => void goOnByName(name),
+          },
           ...(isOfGpu
-            ? [{label: 'Go on with wasm', act: () => void goOnByName(name, {backend: 'wasm'})}]
+            ? [
+                {
+                  label: isSaved ? 'Go on with wasm' : 'Begin it again with wasm',
+                  act: () => void goOnByName(name, {backend: 'wasm'}),
+                },
+              ]
             : []),
         ]
       : isOfGpu
@@ -258,9 +269,9 @@ async function goOnByName(
   name: string,
   options: Parameters<typeof goOnWith>[1] = {},
 ): Promise<void> {
-  const found = (await runs.refresh()).find((one) => one.name === name);
+  const found = (await refreshRuns()).find((one) => one.name === name);
   if (found) goOnWith(found, options);
-  else showNotice('This run has no checkpoint yet.');
+  else showNotice('This browser does not keep that run any more.');
 }
 
 /** Shows no run. */
@@ -396,7 +407,7 @@ onClick('start', () => void start());
 onClick('pause', () => {
   setState('pausing');
   say('Pausing after this step …');
-  run?.pause().catch((error: unknown) => showError(error));
+  run?.pause().catch(() => undefined); // told by a warning, or by `finished`
 });
 onClick('resume', () => run?.resume());
 onClick('cancel', () => {
@@ -502,9 +513,15 @@ const listed = refreshRuns();
 void listed.then((found) => {
   const [latest] = found;
   if (latest?.state !== 'stopped' || state !== 'idle') return;
+  const {name, step, steps} = latest;
+  const closed = 'closed notice';
+  if (localStorage.getItem(closed) === `${name} ${step}`) return;
+  const of = `${modelOf(latest)} on ${dataOf(latest)}`;
   showNotice(
-    `A run stopped at step ${countText(latest.step)} of ${countText(latest.steps)}: ${modelOf(latest)} on ${dataOf(latest)}.`,
-    [{label: 'Go on', act: () => goOnWith(latest)}],
-    {kind: 'friendly'},
+    step === 0
+      ? `A run ended before its first checkpoint: ${of}.`
+      : `A run stopped at step ${countText(step)} of ${countText(steps)}: ${of}.`,
+    [{label: step === 0 ? 'Begin it again' : 'Go on', act: () => goOnWith(latest)}],
+    {kind: 'friendly', onClose: () => localStorage.setItem(closed, `${name} ${step}`)},
   );
 });

@@ -7,15 +7,22 @@ export interface Action {
   act: () => void;
 }
 
+interface NoticeOptions {
+  kind?: 'bad' | 'friendly';
+  /** What else there is to know, folded. */
+  details?: string | undefined;
+  onClose?: () => void;
+}
+
 /** Shows a message with what can be done about it. */
 export function showNotice(
   text: string,
   actions: readonly Action[] = [],
-  {kind = 'bad', details}: {kind?: 'bad' | 'friendly'; details?: string | undefined} = {},
+  {kind = 'bad', details, onClose = () => undefined}: NoticeOptions = {},
 ): void {
   const notice = byId('notice');
   notice.classList.toggle('friendly', kind === 'friendly');
-  const buttons = [...actions, {label: 'Close', act: () => undefined}].map(({label, act}) => {
+  const buttons = [...actions, {label: 'Close', act: onClose}].map(({label, act}) => {
     const button = element('button', {type: 'button', textContent: label});
     button.addEventListener('click', () => {
       hideNotice();

@@ -23,6 +23,8 @@ export class RunLog {
   /** Of each block, in how many steps it trained. */
   readonly stepsTrained: number[] = [];
   outcome: Outcome | null = null;
+  /** Whether there is a checkpoint, from which it can go on. */
+  isSaved = false;
 
   /**
    * @param run Null: the log stays empty.
@@ -32,6 +34,7 @@ export class RunLog {
     run
       ?.on('ready', (info) => {
         this.info = info;
+        this.isSaved = info.step > 0;
         for (const entry of info.history) this.add(entry);
         onChange();
       })
@@ -50,6 +53,9 @@ export class RunLog {
       .on('period', (data) => {
         this.add({event: 'period', data});
         onChange();
+      })
+      .on('checkpoint', () => {
+        this.isSaved = true;
       })
       .on('done', (outcome) => {
         this.outcome = outcome;

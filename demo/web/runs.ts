@@ -80,6 +80,10 @@ export class Runs {
   }
 }
 
+/** A sentence begins with a capital letter; a name of the Hub or of a file stays as it is. */
 function titleOf(run: RunSummary): string {
-  return `${modelOf(run)} on ${dataOf(run)}`;
+  return `${modelOf(run)} on ${dataOf(run)}`.replace(
+    /^(the built-in|your) /,
+    (words) => words.charAt(0).toUpperCase() + words.slice(1),
+  );
 }

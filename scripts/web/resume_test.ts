@@ -68,6 +68,50 @@ describe('a run in the browser’s storage', () => {
     await goOn(await Tab.open(context, hosts().preview.url), 12);
   });
 
+  it('is offered once, and no more when that was closed', async () => {
+    const {tab} = await begin();
+    await tab.click('pause');
+    await tab.isIn('paused');
+    await tab.page.reload();
+    const notice = tab.page.locator('#notice:visible');
+    await notice.getByRole('button', {name: 'Close'}).click();
+    await tab.page.reload();
+    await tab.page.locator('#runs li').waitFor();
+    await tab.page.waitForTimeout(200);
+    expect(await notice.count()).to.equal(0);
+  });
+
+  it('whose worker ends before there is a checkpoint begins again, and is offered that while it is to pause', async () => {
+    const context = await newContext();
+    await context.addInitScript(() => {
+      window.Worker = class extends Worker {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args);
+          addEventListener('end of worker', () =>
+            this.dispatchEvent(new ErrorEvent('error', {message: 'it ends'})),
+          );
+        }
+      };
+    });
+    const tab = await Tab.open(context, hosts().preview.url, {...settings, saveEvery: 0});
+    await tab.click('start');
+    await tab.reaches(2);
+    await tab.page.evaluate(() => {
+      document.querySelector<HTMLElement>('#pause')!.click();
+      dispatchEvent(new Event('end of worker'));
+    });
+    await tab.isIn('idle');
+    const notice = tab.page.locator('#notice:visible');
+    expect(await notice.innerText())
+      .to.match(/ended.*Begin it again/s)
+      .and.not.match(/checkpoint/);
+    tab.events.length = 0;
+    await notice.getByRole('button', {name: 'Begin it again'}).click();
+    await tab.isIn('ended');
+    expect(tab.of('ready')[0]).to.include({step: 0});
+    expect(await notice.count()).to.equal(0);
+  });
+
   it('is saved when its page is hidden', async () => {
     const context = await newContext();
     const tab = await Tab.open(context, hosts().preview.url, {...settings, saveEvery: 0});

@@ -39,6 +39,41 @@ describe('a training in the page', () => {
     expect(tab.errors).to.eql([]);
   });
 
+  for (const width of [360, 1280]) {
+    it(`says of what is pointed at what it is, in words that are not cut, ${width} px wide`, async () => {
+      const context = await newContext({viewport: {width, height: 800}});
+      const tab = await Tab.open(context, hosts().preview.url, {...quick, steps: 2000, gamma: 1});
+      const {page} = tab;
+      await tab.click('start');
+      await tab.reaches(8);
+      await tab.click('pause');
+      await tab.isIn('paused');
+      for (const [name, target] of [
+        ['heat', '#heat-cells'],
+        ['loss', '#loss-chart .u-over'],
+        ['memory', '#memory-chart .u-over'],
+      ] as const) {
+        const picture = page.locator(target);
+        const readout = page.locator(`#${name}-readout`);
+        await picture.scrollIntoViewIfNeeded();
+        const box = (await picture.boundingBox())!;
+        for (const x of [1, 3, box.width - 3]) {
+          for (const y of [2, box.height - 24]) {
+            await page.mouse.move(box.x + x, box.y + y);
+            const words = await readout.innerText();
+            expect(words).to.match(name === 'heat' ? /^Block [07], step [0-9,]+: / : /^Step \d+: /);
+            const hidden = await readout.evaluate((all) => all.scrollHeight - all.clientHeight);
+            expect(hidden, words).to.equal(0);
+          }
+        }
+      }
+      // of a step that is to come nobody knows what will be drawn
+      await page.locator('#heat-cells').hover({position: {x: 150, y: 3}});
+      expect(await tab.text('heat-readout')).to.match(/not there yet\. Score/);
+      expect(tab.errors).to.eql([]);
+    });
+  }
+
   describe('whose model is downloaded', () => {
     let folder: string;
     before(async () => {
@@ -58,7 +93,11 @@ describe('a training in the page', () => {
       await tab.isIn('ended');
 
       await tab.page.fill('#chat-text', QUESTION);
+      const field = tab.page.locator('#chat-text');
+      const place = await field.boundingBox();
       await tab.click('chat-send');
+      await tab.page.locator('#chat-stop').waitFor();
+      expect(await field.boundingBox()).to.eql(place);
       await tab.page.locator('#chat-send:enabled').waitFor();
       const answers = await Promise.all(
         ['before', 'after'].map((of) => tab.page.locator(`#chat-${of}`).textContent()),

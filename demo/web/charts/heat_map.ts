@@ -6,7 +6,7 @@ import {color, element, onColorsChange, setText} from '../dom';
 import {frames} from '../frames';
 import type {BlockInfo} from '../library';
 import type {RunLog} from '../run_log';
-import {percentText} from '../words';
+import {countText, percentText} from '../words';
 
 const AXIS = 20;
 const idleBlocks = 8;
@@ -160,10 +160,11 @@ export class HeatMap {
     context.font = `${12 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
     context.textBaseline = 'bottom';
     const bottom = height + AXIS * ratio - ratio;
+    if (!this.log?.info) return;
     context.textAlign = 'left';
     context.fillText('0', 0, bottom);
     context.textAlign = 'right';
-    if (this.log?.info) context.fillText(`step ${this.steps}`, width, bottom);
+    context.fillText(`step ${this.steps}`, width, bottom);
   }
 
   private drawSteps(): void {
@@ -232,14 +233,16 @@ export class HeatMap {
     const known = log.steps.find((one) => one.step === step);
     const info = log.info.blocks[block];
     if (!info) return;
-    const period = log.periodOf(step);
-    const score = info.score === null ? '' : `score ${info.score.toPrecision(3)}, `;
+    const period = known && log.periodOf(step); // of a step that is to come nobody knows
     const what = !known ? 'not there yet' : known.blocks.includes(block) ? 'trains' : 'sleeps';
+    const part = percentText(info.probability);
     setText(
       this.readout,
-      `Block ${block}, step ${step}: ${what}. ` +
-        (period ? `Drawn at step ${period.step}: ${period.why}. ` : '') +
-        `${score}probability ${percentText(info.probability)}.`,
+      `Block ${block}, step ${countText(step)}: ${what}. ` +
+        (period ? `From step ${countText(period.step)}: ${period.why}. ` : '') +
+        (info.score === null
+          ? `Probability ${part}.`
+          : `Score ${info.score.toPrecision(3)}, probability ${part}.`),
     );
   }
 }

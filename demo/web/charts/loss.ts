@@ -31,7 +31,10 @@ export class LossChart {
         const room = Math.max(0.06 * (max - min), 0.02);
         return [min - room, max + room];
       },
-      yValues: (values) => values.map((value) => String(Number(value.toFixed(3)))),
+      yValues: (values) => {
+        const digits = Math.max(...values.map((value) => decimals(Number(value.toFixed(3)))));
+        return values.map((value) => value.toFixed(digits));
+      },
       onPoint: (index) => {
         this.pointed = index;
         this.showReadout();
@@ -113,6 +116,10 @@ export class LossChart {
         (heldOut ? `; held out ${lossText(heldOut.loss)} at step ${heldOut.step}` : ''),
     );
   }
+}
+
+function decimals(value: number): number {
+  return String(value).split('.')[1]?.length ?? 0;
 }
 
 function finite(value: number | undefined): number | null {

@@ -39,6 +39,18 @@ describe('demo/web: RunLog', () => {
     expect(log.outcome).to.include({step: 2});
   });
 
+  it('knows whether there is a checkpoint', () => {
+    const {run, log} = logOf();
+    run.emit('ready', {...info(), step: 0});
+    run.emit('step', step(1, 4));
+    expect(log.isSaved).to.equal(false);
+    run.emit('checkpoint', {step: 1, bytes: 1});
+    expect(log.isSaved).to.equal(true);
+    const other = logOf();
+    other.run.emit('ready', {...info(), step: 1});
+    expect(other.log.isSaved).to.equal(true);
+  });
+
   it('begins with the history of a run that goes on', () => {
     const {run, log} = logOf();
     const history: HistoryEntry[] = [
