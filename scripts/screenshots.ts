@@ -14,6 +14,13 @@ const MAX_BYTES = 200e3;
 /** Pixels around a part. */
 const ROOM = 20;
 
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
 mkdirSync(folder, {recursive: true});
 await buildPage();
 const host = await startPreview();
@@ -23,7 +30,7 @@ const browser = await chromium.launch({
 });
 try {
   const page = await browser.newPage({
-    viewport: {width: 1040, height: 1360}, // all charts, two beside each other
+    viewport: {width: 1040, height: 1390}, // all charts, two beside each other
     colorScheme: 'light',
     reducedMotion: 'reduce',
   });
@@ -31,7 +38,7 @@ try {
   await page.locator('body[data-state=idle]').waitFor();
   await page.click('#start');
   await page.waitForFunction(
-    () => Number(/step (\d+)/.exec(document.querySelector('#phase')!.textContent)?.[1]) >= 120,
+    () => Number(/step (\d+)/.exec(document.querySelector('#phase')!.textContent)?.[1]) >= 150,
     undefined,
     {timeout: 300_000},
   );
@@ -50,15 +57,21 @@ try {
 
 /** Of the window, or of a part of the page with some room around it. */
 async function picture(page: Page, name: string, part?: string): Promise<void> {
-  const box = part === undefined ? null : await page.locator(part).boundingBox();
-  const clip = box && {
-    x: box.x - ROOM,
-    y: box.y - ROOM,
-    width: box.width + 2 * ROOM,
-    height: box.height + 2 * ROOM,
-  };
-  await page.screenshot({path: folder + name, ...(clip && {clip})});
+  await page.screenshot({
+    path: folder + name,
+    clip:
+      part === undefined
+        ? await page.evaluate(() => {
+            const {clientWidth: width, clientHeight: height} = document.documentElement; // without a scroll bar
+            return {x: 0, y: 0, width, height};
+          })
+        : around((await page.locator(part).boundingBox())!),
+  });
   const {size} = statSync(folder + name);
   if (size > MAX_BYTES) throw new Error(`${name} has ${size} bytes, more than ${MAX_BYTES}`);
   console.log(`docs/images/${name}: ${(size / 1000).toFixed(0)} kB`);
+}
+
+function around({x, y, width, height}: Box): Box {
+  return {x: x - ROOM, y: y - ROOM, width: width + 2 * ROOM, height: height + 2 * ROOM};
 }

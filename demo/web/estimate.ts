@@ -124,12 +124,16 @@ function titleOf(choice: Choice): string {
   return `${modelTitle(choice)}, ${dataTitle(choice)}`;
 }
 
+let ghost: Element | null = null;
+
 /** Takes away what was shown of an earlier choice. */
 function clear(): void {
+  // a word of what will be there
+  ghost ??= document.querySelector('#examples .ghost');
   const stack = byId('estimate-stack');
   stack.replaceChildren();
   stack.ariaLabel = 'No estimate yet';
-  byId('examples').replaceChildren();
+  byId('examples').replaceChildren(ghost!);
   for (const id of ['estimate-whole', 'problems']) setText(byId(id), '');
   showStorage(null);
 }

@@ -40,7 +40,7 @@ export function showNotice(
         element('p', {textContent: details}),
       ),
     );
-  notice.replaceChildren(words, ...buttons);
+  notice.replaceChildren(words, element('div', {className: 'buttons'}, ...buttons));
   notice.hidden = false;
 }
 

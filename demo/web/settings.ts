@@ -1,5 +1,6 @@
 /** The settings of a run that the form offers and the address keeps, under the names of the library's options. */
 import type {FineTuneOptions} from '../../src/worker/options';
+import {countText} from './words';
 
 export type SettingName =
   | 'method'
@@ -337,7 +338,9 @@ export const settingNames = Object.keys(settings) as SettingName[];
 /** What a field takes, in words. */
 export function whatItTakes(setting: Setting): string {
   if (setting.kind === 'number')
-    return `${setting.isWhole ? 'A whole number' : 'A number'} from ${setting.min} to ${setting.max}.`;
+    return setting.isWhole
+      ? `A whole number from ${setting.min} to ${countText(setting.max)}.`
+      : `A number from ${setting.min} to ${setting.max}.`;
   return setting.kind === 'text' ? (setting.form?.words ?? setting.help) : setting.help;
 }
 

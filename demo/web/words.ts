@@ -26,8 +26,8 @@ export function countText(count: number): string {
 
 /** A large count, such as 1.71 million. */
 export function largeCountText(count: number): string {
-  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} billion`;
-  if (count >= 1e6) return `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} million`;
+  if (count >= 1e9) return `${(count / 1e9).toFixed(2)}${nbsp}billion`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)}${nbsp}million`;
   return countText(count);
 }
 

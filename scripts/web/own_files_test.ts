@@ -272,7 +272,7 @@ function modelFiles(page: Tab['page']): ReturnType<Tab['page']['locator']> {
 async function isEstimated(tab: Tab): Promise<void> {
   await tab.page
     .locator('#estimate-note')
-    .filter({hasText: /1\.71 million parameters in 8 blocks/})
+    .filter({hasText: /1\.71\smillion parameters in 8 blocks/})
     .waitFor();
 }
 

@@ -41,7 +41,7 @@ describe('demo/web: words', () => {
     );
     expect(countText(1710000.4)).to.equal('1,710,000');
     expect([950, 1.714e6, 134.5e6, 1.24e9].map(largeCountText)).to.deep.equal([
-      ...['950', '1.71 million', '135 million', '1.24 billion'],
+      ...['950', '1.71\u00a0million', '135\u00a0million', '1.24\u00a0billion'],
     ]);
     expect(plain(percentText(0.3249))).to.equal('32 %');
   });
