@@ -10,7 +10,7 @@ export type BackendName = NodeBackendName | 'webgl';
 /** The backends on which backend-dependent tests run, as `load_backends.ts` found them. */
 export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readonly BackendName[];
 
-/** Whether all tests run: if `OWLORE_BACKENDS` was given, as CI does. Without it those are left out that only repeat others at length. */
+/** Whether all tests run: if `OWLORE_BACKENDS` was given. Without it those are left out that only repeat others at length. */
 export const thorough = process.env.OWLORE_CHOOSES !== 'true';
 
 /** For suites that take several times as long on cpu as elsewhere, where the same code runs: cpu is among them if `thorough`. */
