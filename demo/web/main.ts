@@ -178,6 +178,7 @@ function follow(training: FineTuning): void {
     .on('resumed', () => {
       hideNotice();
       setState('training');
+      say('Training goes on …');
       announce('Training goes on.');
     })
     .on('warning', (warning) => {
