@@ -10,7 +10,7 @@ export type ModelChoice =
 
 export type DataChoice =
   | {kind: 'built-in'; text: TextName}
-  | {kind: 'pasted'; text: string}
+  | {kind: 'pasted'; text: string | Blob}
   | {kind: 'files'; files: Record<string, File>};
 
 /** The built-in texts, by the names of their files. */
@@ -47,7 +47,8 @@ export function missing({model, data}: Choice): string | null {
   if (model.kind === 'files' && Object.keys(model.files).length === 0) {
     return 'Drop the files of a model.';
   }
-  if (data.kind === 'pasted' && data.text.trim() === '') return 'Paste some examples.';
+  if (data.kind === 'pasted' && typeof data.text === 'string' && data.text.trim() === '')
+    return 'Paste some examples.';
   if (data.kind === 'files' && Object.keys(data.files).length === 0) {
     return 'Drop a file of examples.';
   }
@@ -73,6 +74,14 @@ export function dataTitle({data}: Choice): string {
   return first === undefined
     ? 'your data'
     : nameText(first) + (others.length > 0 ? ' and more' : '');
+}
+
+/** Bytes of the text that one gave, before it is read; 0 for a built-in one. */
+export function givenBytes({data}: Choice): number {
+  if (data.kind === 'built-in') return 0;
+  if (data.kind === 'files')
+    return Object.values(data.files).reduce((sum, {size}) => sum + size, 0);
+  return typeof data.text === 'string' ? data.text.length : data.text.size;
 }
 
 /** The options of the library. */

@@ -1,5 +1,5 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
-import {dataTitle, missing, modelTitle, optionsOf, type Choice} from './choice';
+import {dataTitle, givenBytes, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
 import {inPageWords, wordsOf} from './errors';
 import type {Form} from './form';
@@ -8,6 +8,8 @@ import {settingNames, settings, type SettingName} from './settings';
 import {bytesText, countText, largeCountText} from './words';
 
 const PAUSE = 400; // ms without a change, after which it is asked
+/** Bytes of a text from which on reading it takes more than some seconds. */
+const LONG_TEXT = 1e6;
 const MOST_EXAMPLES = 5;
 const MOST_LETTERS = 1200; // of an example
 const MOST_PROBLEMS = 4;
@@ -38,7 +40,7 @@ export class EstimatePanel {
     const {choice} = this.form;
     const lack = missing(choice);
     if (lack !== null || this.shown !== titleOf(choice)) clear();
-    this.say(lack ?? 'Computing what it takes …');
+    this.say(lack ?? askingText(givenBytes(choice)));
     this.setReason(lack);
     this.askSoon();
   }
@@ -118,6 +120,13 @@ function nothingFits(): HTMLElement {
     className: 'note',
     textContent: 'No setting makes it fit: choose a smaller model.',
   });
+}
+
+/** What is being done, where a text has so many bytes. */
+function askingText(bytes: number): string {
+  return bytes < LONG_TEXT
+    ? 'Computing what it takes …'
+    : `Computing what it takes: reading all ${bytesText(bytes)} of the text, which can take a while. You need not wait for it to start.`;
 }
 
 function titleOf(choice: Choice): string {

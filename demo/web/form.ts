@@ -11,6 +11,7 @@ import {
 import {afterPause, byId, element, nextTask, setProperty, setText} from './dom';
 import {DropZone} from './drop_zone';
 import {methodDefaults} from './method_defaults';
+import {PastePanel} from './paste_panel';
 import {
   readSetting,
   settingNames,
@@ -316,18 +317,12 @@ export class Form {
   }
 
   private pastePanel(): HTMLElement {
-    const text = element('textarea', {
-      id: 'pasted',
-      rows: 5,
-      spellcheck: false,
-      placeholder: '{"prompt": "What is a whale?", "answer": "A spouting fish."}\n…',
-    });
-    text.setAttribute('aria-label', 'Examples');
-    text.addEventListener('input', () => {
-      this.kept.pasted.text = text.value;
+    const {element: panel} = new PastePanel((text) => {
+      this.kept.pasted.text = text;
       this.changed();
     });
-    return element('div', {className: 'panel'}, text, note(dataText));
+    panel.append(note(dataText));
+    return panel;
   }
 
   private dataFilesPanel(): HTMLElement {

@@ -219,6 +219,44 @@ describe('data of one’s own', () => {
     expect(tab.errors).to.eql([]);
   });
 
+  it('that are pasted and too long for a field are kept, trained on and removed', async () => {
+    const lines = Array.from({length: 30_000}, (_, i) => `{"prompt": "What is ${i} and 1?", "completion": "It is ${i + 1}."}\n`); // prettier-ignore
+    const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 3});
+    const {page} = tab;
+    await page.locator('input[name=data][value=pasted]').check();
+    const field = page.locator('#pasted');
+    /** Whether the page leaves it to the browser to put a text into the field. */
+    const paste = (text: string): Promise<boolean> =>
+      field.evaluate((target, data) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData('text/plain', data);
+        return target.dispatchEvent(
+          new ClipboardEvent('paste', {clipboardData, cancelable: true, bubbles: true}),
+        );
+      }, text);
+    const half = lines.slice(0, 6000).join('');
+    expect(await paste(half)).to.equal(true);
+    await field.evaluate((target, text) => ((target as HTMLTextAreaElement).value = text), half);
+    expect(await paste(lines.slice(6000).join(''))).to.equal(false);
+    const {length} = lines.join('');
+    expect(await tab.text('pasted-kept')).to.match(/^Pasted text, \d\.\d\sMB/);
+    expect(await field.inputValue()).to.equal('');
+    expect(await field.isVisible()).to.equal(false);
+    await page.getByRole('button', {name: 'Remove'}).click();
+    expect(await field.isVisible()).to.equal(true);
+    expect(await tab.text('phase')).to.equal('Paste some examples.');
+
+    expect(await paste(lines.join(''))).to.equal(false);
+    expect(length).to.be.above(1e6);
+    await page.getByText(/Computing what it takes: reading all \d\.\d\sMB of the text/).waitFor();
+    await tab.click('start');
+    await tab.isIn('ended');
+    const [info] = tab.of('ready');
+    expect(info!.examples + info!.heldOutExamples).to.be.above(50);
+    expect(await tab.text('phase')).to.match(/has learnt from pasted examples\.$/);
+    expect(tab.errors).to.eql([]);
+  });
+
   it('are asked for in their own form, when they are learnt and when the run is opened again', async () => {
     const lines = Array.from({length: 40}, (_, i) => `{"instruction": "What is ${i} and 1?", "output": "It is ${i + 1}."}\n`); // prettier-ignore
     const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 3, maxLength: 96}); // prettier-ignore
