@@ -102,12 +102,17 @@ describe('a training in the page', () => {
       const answers = await Promise.all(
         ['before', 'after'].map((of) => tab.page.locator(`#chat-${of}`).textContent()),
       );
+      await tab.page.locator('#runs').getByText('open in this page').waitFor();
+      const kept = await keptBytes(tab);
+      expect(kept).to.be.above(3e6);
       const zip = await tab.download('download-safetensors');
       expect(zip.suggestedFilename()).to.equal('owlore-model.zip');
       const gguf = await tab.download('download-gguf');
       expect(gguf.suggestedFilename()).to.equal('owlore-model.gguf');
       const ggufPath = join(folder, 'owlore-model.gguf');
       await gguf.saveAs(ggufPath);
+      await tab.page.getByText('Handed to your downloads.').waitFor();
+      expect(await keptBytes(tab), 'the run keeps no copy').to.equal(kept);
       await expectSameInNode(
         {
           ...{original: join(folder, 'own'), zip: await zip.path(), gguf: ggufPath},
@@ -119,6 +124,23 @@ describe('a training in the page', () => {
     });
   });
 });
+
+/** Bytes that the browser's storage has in folders, where runs are. */
+function keptBytes({page}: Tab): Promise<number> {
+  return page.evaluate(async () => {
+    type Folder = FileSystemDirectoryHandle & {values(): AsyncIterable<FileSystemHandle>};
+    const root = (await navigator.storage.getDirectory()) as Folder;
+    const folders = [root];
+    let sum = 0;
+    for (let folder = folders.pop(); folder; folder = folders.pop()) {
+      for await (const entry of folder.values()) {
+        if (entry.kind === 'directory') folders.push(entry as Folder);
+        else if (folder !== root) sum += (await (entry as FileSystemFileHandle).getFile()).size;
+      }
+    }
+    return sum;
+  });
+}
 
 function mean(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0) / numbers.length;

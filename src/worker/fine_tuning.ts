@@ -128,10 +128,16 @@ export class FineTuning {
    *
    * @param form A folder as Hugging Face has it, in the number type of the model's own files; one GGUF file; or with `'lora'` its
    *   adapter, as peft has it.
-   * @returns the files by name. They are good until the next save of the same form, or until the run is deleted.
+   * @returns the files by name. They are good until the next save of the same form, or until the run is opened again or deleted, and
+   *   stay in the storage until then, or until {@link FineTuning.deleteSaved}.
    */
   save(form: SaveForm): Promise<Map<string, Blob>> {
     return this.link.call('save', [form]);
+  }
+
+  /** Deletes from the browser's storage what was saved: the files of {@link FineTuning.save} are good no more. The run stays. */
+  deleteSaved(): Promise<void> {
+    return this.link.call('deleteSaved', []);
   }
 
   /** Ends the worker, at once. What has not been answered is rejected; what is in the browser's storage stays. */

@@ -32,6 +32,7 @@ export type Calls = {
   /** While it is answered pieces of text are sent. */
   chat(messages: WorkerChatMessage[] | string, options: SentChatOptions): Promise<string>;
   save(form: SaveForm): Promise<Map<string, Blob>>;
+  deleteSaved(): Promise<void>;
 };
 
 /** From the page. */

@@ -20,6 +20,9 @@ import {
 /** Files of a model's folder that are needed to load it again, not those of folders in it; a GGUF file has a name of its own kind. */
 const OF_A_MODEL = /^[^/]+\.(json|safetensors|jinja|model)$/i;
 
+/** With which the names of folders begin that have a model in a form. */
+const SAVED = 'saved-';
+
 /** Keeps a run from other tabs, and this worker awake, until it ends. */
 export async function holdRun(run: string): Promise<void> {
   const {locks} = (globalThis.navigator ?? {}) as Partial<Navigator>;
@@ -105,7 +108,12 @@ export class RunStore {
     // until then another tab may have deleted it
     const folder = await find();
     const file = await readRunFile(folder);
-    if (folder && file) return new RunStore(name, folder, file);
+    if (folder && file) {
+      const store = new RunStore(name, folder, file);
+      // what a page that is closed had no more use for
+      await store.deleteSaved();
+      return store;
+    }
     throw new FineTuningError(
       'bad-option',
       `${owner}: there is no run '${name}' in the browser's storage; listRuns says which there are`,
@@ -119,9 +127,15 @@ export class RunStore {
 
   /** An empty folder for what is saved in a form. */
   async saved(form: string): Promise<DirectoryHandle> {
-    const name = `saved-${form}`;
+    const name = SAVED + form;
     await unlessNotFound(this.folder.removeEntry(name, {recursive: true}));
     return this.folder.getDirectoryHandle(name, {create: true});
+  }
+
+  /** Deletes what is saved in any form. */
+  async deleteSaved(): Promise<void> {
+    for (const name of await namesIn(this.folder))
+      if (name.startsWith(SAVED)) await this.folder.removeEntry(name, {recursive: true});
   }
 
   /**

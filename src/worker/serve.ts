@@ -85,6 +85,7 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
     chat: async ([messages, options], id) =>
       there().chat(messages, options, (text) => port.postMessage({id, text}), signalOf(id)),
     save: async ([form]) => there().save(form),
+    deleteSaved: async () => there().deleteSaved(),
   };
   port.addEventListener('message', ({data}) => {
     if ('abort' in data) {

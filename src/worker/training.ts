@@ -101,6 +101,11 @@ export class TrainingProgram {
     });
   }
 
+  /** Deletes the files of {@link TrainingProgram.save}. */
+  deleteSaved(): Promise<void> {
+    return this.turns.take(async () => this.training.store?.deleteSaved());
+  }
+
   private there(): Begun {
     if (this.begun) return this.begun;
     throw new FineTuningError(

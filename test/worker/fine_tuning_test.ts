@@ -148,7 +148,20 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(await third.training.finished).to.deep.include({step: 6, stopped: false});
     expect(third.said).to.deep.equal([]);
     expect(await weightsIn(await third.training.save('safetensors'))).to.deep.equal(expected);
+    const bytes = async (): Promise<number> => (await listRuns())[0]!.bytes;
+    const withSaved = await bytes();
+    await third.training.deleteSaved();
+    const withoutSaved = await bytes();
+    expect(withSaved - withoutSaved).to.be.above(3e6);
+    await third.training.save('gguf');
+    expect(await bytes()).to.be.above(withoutSaved + 3e6);
     third.training.dispose();
+
+    // what was saved when it was open before is gone, as nobody has its files any more
+    const fourth = resume('whales');
+    await fourth.training.finished;
+    expect(await bytes()).to.equal(withoutSaved);
+    fourth.training.dispose();
     expect((await listRuns())[0]).to.deep.include({state: 'done', step: 6});
     await deleteRun('whales');
     expect(await listRuns()).to.deep.equal([]);
