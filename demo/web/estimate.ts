@@ -5,7 +5,7 @@ import {inPageWords, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {settingNames, settings, type SettingName} from './settings';
-import {bytesText, countText, largeCountText} from './words';
+import {bytesText, countText, examplesText, largeCountText} from './words';
 
 const PAUSE = 400; // ms without a change, after which it is asked
 /** Bytes of a text from which on reading it takes more than some seconds. */
@@ -235,7 +235,7 @@ function areApart(before: HTMLElement | undefined, after: HTMLElement): boolean 
 }
 
 /** How many examples there are, and what is wrong with some. */
-function problemsOf({examples, tokens, problems}: Inspection['data']): string {
+function problemsOf({examples, usable, tokens, problems}: Inspection['data']): string {
   const isNone = tokens === 0;
   const more = problems.length - MOST_PROBLEMS;
   const shown = problems.slice(0, MOST_PROBLEMS).map(inPageWords);
@@ -244,7 +244,7 @@ function problemsOf({examples, tokens, problems}: Inspection['data']): string {
       ? examples === 0
         ? 'No example can be read:'
         : `0 of ${countText(examples)} examples can be learnt:`
-      : `${countText(examples)} ${examples === 1 ? 'example' : 'examples'}, ${largeCountText(tokens)} tokens.`,
+      : `${examplesText(usable, examples)}, ${largeCountText(tokens)} tokens.`,
     ...(isNone ? shown.map((problem) => problem.replace(/^1 dropped, in /, '')) : shown),
     ...(more > 0 ? [`and ${more} more`] : []),
   ].join('\n');

@@ -31,6 +31,12 @@ export function largeCountText(count: number): string {
   return countText(count);
 }
 
+/** How many examples can be used of those that there are, such as 24 of 36 examples. */
+export function examplesText(usable: number, all: number): string {
+  const of = usable === all ? '' : `${countText(usable)} of `;
+  return `${of}${countText(all)} ${all === 1 ? 'example' : 'examples'}`;
+}
+
 /** A day and its time, such as 31 Jan 2026, 9:05. */
 export function timeText(time: number): string {
   const date = new Date(time);
@@ -41,6 +47,12 @@ export function timeText(time: number): string {
 /** A loss, to three digits; a dash for what is not there yet. */
 export function lossText(loss: number | null | undefined): string {
   return loss == null ? '–' : Number.isFinite(loss) ? loss.toFixed(3) : 'not finite';
+}
+
+/** Which loss of a run there is, and its value: the held-out one, else that of the last step; null where there is neither. */
+export function runLossText(run: {heldOut: number | null; loss: number | null}): string | null {
+  if (run.heldOut !== null) return `held-out loss ${lossText(run.heldOut)}`;
+  return run.loss === null ? null : `loss ${lossText(run.loss)} of the last step`;
 }
 
 /** A learning rate, as short as it can be. */

@@ -194,6 +194,8 @@ export interface Inspection {
   storage: StorageNeed | null;
   data: {
     examples: number;
+    /** Those of them that can be used. */
+    usable: number;
     /** Of all examples that can be used. */
     tokens: number;
     /** What is wrong with examples, files or options, in words, the worst first; empty: nothing. */

@@ -71,6 +71,7 @@ export async function inspect(
       storage: await storageNeed(sized, config, estimate),
       data: {
         examples: survey.lengths.length + survey.report.dropped,
+        usable: used,
         tokens: usable.reduce((sum, {tokens}) => sum + tokens, 0),
         problems: [
           ...wrong,

@@ -426,12 +426,14 @@ describe(`a training in a worker, on ${backend}`, () => {
     };
     const pair = JSON.stringify({prompt: 'Who are you, my friend? '.repeat(9), answer: 'me'});
     const short = await inspect('a.jsonl', `${pair}\n`.repeat(3));
-    expect(short).to.deep.include({examples: 3, tokens: 0});
+    expect(short).to.deep.include({examples: 3, usable: 0, tokens: 0});
     expect(short.problems).to.deep.equal([
       '3 dropped: no room for the answer in maxLength 24, which the prompt fills',
     ]);
     for (const dataset of [{packing: true}, {learnPrompts: true}])
       expect((await inspect('a.jsonl', `${pair}\n`.repeat(3), dataset)).tokens).to.be.above(0);
+    const broken = await inspect('a.jsonl', '{"text": "Call me Ishmael."}\n{"text": \n'.repeat(3));
+    expect(broken).to.deep.include({examples: 6, usable: 3});
     for (const [name, content, problem] of [
       ['empty.txt', '', /^empty\.txt is empty/],
       ['a.jsonl', '[{"text": "a"}', /^a\.jsonl.* within the array/],

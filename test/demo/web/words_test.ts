@@ -2,11 +2,13 @@ import {expect} from 'chai';
 import {
   bytesText,
   countText,
+  examplesText,
   largeCountText,
   lossText,
   nameText,
   percentText,
   rateText,
+  runLossText,
   secondsText,
   timeText,
 } from '../../../demo/web/words';
@@ -44,6 +46,18 @@ describe('demo/web: words', () => {
       ...['950', '1.71\u00a0million', '135\u00a0million', '1.24\u00a0billion'],
     ]);
     expect(plain(percentText(0.3249))).to.equal('32 %');
+  });
+
+  it('has how many examples can be used, of how many where some cannot', () => {
+    expect([examplesText(1, 1), examplesText(36, 36), examplesText(24, 1036)]).to.deep.equal([
+      ...['1 example', '36 examples', '24 of 1,036 examples'],
+    ]);
+  });
+
+  it('says which loss the one of a run is', () => {
+    expect(runLossText({heldOut: 3.129, loss: 3.2})).to.equal('held-out loss 3.129');
+    expect(runLossText({heldOut: null, loss: 3.2})).to.equal('loss 3.200 of the last step');
+    expect(runLossText({heldOut: null, loss: null})).to.equal(null);
   });
 
   it('has losses, and a dash for none', () => {
