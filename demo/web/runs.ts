@@ -3,7 +3,7 @@ import {byId, element} from './dom';
 import {deleteButton} from './delete_button';
 import {deleteRun, listRuns, type RunSummary} from './library';
 import {dataOf, modelOf} from './run_words';
-import {bytesText, lossText, timeText} from './words';
+import {bytesText, runLossText, timeText} from './words';
 
 const states = {
   here: 'open in this page',
@@ -60,7 +60,7 @@ export class Runs {
       await this.refresh();
     });
     remove.hidden = isHeld;
-    const loss = run.heldOut ?? run.loss;
+    const loss = runLossText(run);
     return element(
       'li',
       {},
@@ -70,7 +70,7 @@ export class Runs {
         textContent: [
           states[state],
           `step ${step} of ${steps}`,
-          ...(loss === null ? [] : [`loss ${lossText(loss)}`]),
+          ...(loss === null ? [] : [loss]),
           bytesText(run.bytes),
           timeText(run.changed),
         ].join(' · '),

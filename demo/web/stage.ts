@@ -113,11 +113,13 @@ export class Stage {
 /** The figures above the charts. */
 function showFigures(log: RunLog): void {
   const {info, last, heldOut} = log;
-  const first = log.steps[0];
+  const {smoothedFrom} = log;
   setText(byId('figure-loss'), lossText(log.smoothed.at(-1)));
   setText(
     byId('figure-loss-note'),
-    first ? `from ${lossText(first.loss)}, smoothed` : 'of each step',
+    smoothedFrom === null
+      ? `mean of the ${last ? 'steps so far' : 'last steps'}`
+      : `from ${lossText(smoothedFrom)}, smoothed`,
   );
   setText(byId('figure-held-out'), lossText(heldOut.at(-1)?.loss));
   setText(
@@ -148,7 +150,7 @@ function showFigures(log: RunLog): void {
         ? '–'
         : secondsText(secondsLeft),
   );
-  setText(byId('figure-time-title'), log.outcome ? 'Time' : 'Time left');
+  setText(byId('figure-time-title'), log.outcome ? 'Time of steps' : 'Time left');
   setText(
     byId('figure-time-note'),
     info ? `step ${countText(last?.step ?? 0)} of ${countText(info.steps)}` : 'no step yet',

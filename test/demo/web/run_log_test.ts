@@ -51,6 +51,14 @@ describe('demo/web: RunLog', () => {
     expect(other.log.isSaved).to.equal(true);
   });
 
+  it('compares the mean of the last steps with that of as many first ones, and not with a single step', () => {
+    const {run, log} = logOf();
+    for (let i = 1; i <= 10; i++) run.emit('step', step(i, i === 1 ? 9 : 4));
+    expect(log.smoothedFrom).to.equal(null);
+    run.emit('step', step(11, 4));
+    expect(log.smoothedFrom).to.be.closeTo(4.5, 1e-12);
+  });
+
   it('begins with the history of a run that goes on', () => {
     const {run, log} = logOf();
     const history: HistoryEntry[] = [
