@@ -16,13 +16,18 @@ export function showSamples(log: RunLog): void {
   // a word of what will be there, until it is
   ghost ??= byId('samples-ghost');
   if (from === 0) list.replaceChildren(...(samples.length === 0 ? [ghost] : []));
-  for (const {step, prompt, text} of samples.slice(from)) {
+  for (const {step, prompt, text, isAnswer} of samples.slice(from)) {
     list.prepend(
       element(
         'article',
         {},
         element('h4', {textContent: step === 0 ? 'Before training' : `After step ${step}`}),
-        element('p', {}, element('b', {textContent: prompt}), text),
+        element(
+          'p',
+          {},
+          element('b', {textContent: prompt}),
+          isAnswer ? `\n${text.trimStart()}` : text,
+        ),
       ),
     );
   }

@@ -99,6 +99,8 @@ export interface SampleTextEvent {
   step: number;
   prompt: string;
   text: string;
+  /** Whether it answers the prompt, and does not go on with it. */
+  isAnswer: boolean;
 }
 
 /** Other blocks are on, from a step on. */

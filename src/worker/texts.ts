@@ -1,7 +1,7 @@
 /** What a model in a worker writes: samples, and answers in a chat. */
 import {generate, type ChatMessage, type LoadedLlama, type Tokenizer} from '../llama/index';
 import {endTokens, TextStream} from '../llama/generation/text_stream';
-import {promptOf} from '../llama/text/example_prompt';
+import {promptOf, type ExamplePrompt} from '../llama/text/example_prompt';
 import type {TrainingData} from './data';
 import {FineTuningError} from './errors';
 import type {PromptStyle} from './events';
@@ -48,10 +48,13 @@ export async function samplePrompts(
   tokenizer: Tokenizer,
   data: TrainingData,
   positions: number,
-): Promise<Array<{ids: number[]; text: string}>> {
-  if (prompts) return prompts.map((text) => ({ids: promptIds(tokenizer, data, text), text}));
-  for await (const {ids, text} of data.heldOut().prompts())
-    return ids.length > positions / 2 ? [] : [{ids, text}];
+): Promise<ExamplePrompt[]> {
+  if (prompts) {
+    const isAsked = promptStyleOf(tokenizer, data).by !== 'text';
+    return prompts.map((text) => ({ids: promptIds(tokenizer, data, text), text, isAsked}));
+  }
+  for await (const prompt of data.heldOut().prompts())
+    return prompt.ids.length > positions / 2 ? [] : [prompt];
   return [];
 }
 

@@ -233,13 +233,13 @@ export class TrainingProgram {
     if (this.history.has('sample', step)) return;
     const positions = loaded.config.maxPositionEmbeddings;
     const prompts = await samplePrompts(this.training.settings, tokenizer, data, positions);
-    for (const {ids, text: prompt} of prompts) {
+    for (const {ids, text: prompt, isAsked: isAnswer} of prompts) {
       if (ids.length === 0 || ids.length >= positions) continue;
       const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
       const text = await this.turns.take(() =>
         merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, ...SAMPLES})),
       );
-      this.history.add({event: 'sample', data: {step, prompt, text}});
+      this.history.add({event: 'sample', data: {step, prompt, text, isAnswer}});
     }
   }
 

@@ -7,6 +7,8 @@ export interface ExamplePrompt {
   text: string;
   /** All that comes before, as the model reads it. */
   ids: number[];
+  /** Whether the model is to answer it, and not to go on with the text. */
+  isAsked: boolean;
 }
 
 /** Tokens of a text that are its beginning, or half of it where that is less, and the characters that are looked at for them. */
@@ -18,10 +20,10 @@ export function promptOf(example: Example, tokenizer: Tokenizer): ExamplePrompt 
     case 'text': {
       const ids = tokenizer.encode(example.text.slice(0, LOOKED_AT));
       const begun = ids.slice(0, Math.min(BEGINNING, Math.ceil(ids.length / 2)));
-      return {text: tokenizer.decode(begun, {skipSpecialTokens: true}), ids: begun};
+      return {text: tokenizer.decode(begun, {skipSpecialTokens: true}), ids: begun, isAsked: false};
     }
     case 'prompt-completion':
-      return {text: example.prompt, ids: tokenizer.encode(example.prompt)};
+      return {text: example.prompt, ids: tokenizer.encode(example.prompt), isAsked: true};
     case 'chat': {
       const {messages, from = 0} = example;
       const first = messages.findIndex(({role}, i) => i >= from && role === 'assistant');
@@ -30,6 +32,7 @@ export function promptOf(example: Example, tokenizer: Tokenizer): ExamplePrompt 
       return {
         text: before.at(-1)!.content,
         ids: tokenizer.applyChatTemplate(before, {addGenerationPrompt: true}),
+        isAsked: true,
       };
     }
   }
