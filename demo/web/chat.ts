@@ -1,5 +1,5 @@
 /** The same question to the model as it was and as it is, side by side. */
-import {byId, element} from './dom';
+import {buttonFocus, byId, element} from './dom';
 import {messageOf} from './errors';
 import type {FineTuning, PromptStyle} from './library';
 
@@ -11,6 +11,7 @@ export class Chat {
   private abort: AbortController | null = null;
   /** Whether the model goes on with a text, and does not answer messages. */
   private goesOn = false;
+  private readonly focusButton = buttonFocus(byId('chat-buttons'));
 
   constructor() {
     byId('chat-form').addEventListener('submit', (event) => {
@@ -102,10 +103,11 @@ export class Chat {
       byId<HTMLButtonElement>('chat-send'),
       byId<HTMLButtonElement>('chat-stop'),
     ];
-    // with the button that goes away, focus goes beside the other one: pressed twice, a key does no harm
+    // with the button that goes away, focus goes beside the other one, and to it a moment later: pressed twice, a key does no harm
     if (document.activeElement === (isBusy ? send : stop)) byId('chat-buttons').focus();
     send.disabled = isBusy || this.run === null;
     stop.disabled = !isBusy;
+    this.focusButton();
   }
 }
 

@@ -55,9 +55,12 @@ export function missing({model, data}: Choice): string | null {
   return null;
 }
 
+/** What the built-in model is called. */
+export const BUILT_IN = 'the built-in model';
+
 /** The model and the data in words. */
 export function modelTitle({model}: Choice): string {
-  if (model.kind === 'built-in') return 'the built-in model';
+  if (model.kind === 'built-in') return BUILT_IN;
   if (model.kind === 'hub') return model.name || 'a model of the Hub';
   return filesTitle(Object.keys(model.files));
 }

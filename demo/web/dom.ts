@@ -64,6 +64,18 @@ export function afterPause(work: () => void, milliseconds: number): () => void {
   };
 }
 
+/** Milliseconds in which a key that is pressed twice comes again. */
+const PRESSED_TWICE = 600;
+
+/** Of a group: has the first button in it that can be pressed take the focus a moment later, where the group itself has it then. */
+export function buttonFocus(group: HTMLElement): () => void {
+  return afterPause(() => {
+    if (document.activeElement !== group) return;
+    const button = group.querySelector<HTMLElement>('button:enabled:not([hidden])');
+    button?.focus({preventScroll: true});
+  }, PRESSED_TWICE);
+}
+
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const colors = new Map<string, string>();
 dark.addEventListener('change', () => colors.clear());

@@ -149,6 +149,7 @@ export class Form {
 
   set isLocked(isLocked: boolean) {
     byId<HTMLFieldSetElement>('fields').disabled = isLocked;
+    setText(byId('own-note'), isLocked ? lockedText : openText);
   }
 
   /** Takes how many blocks the chosen model has, which is the range of γ. */
@@ -338,6 +339,8 @@ export class Form {
   }
 }
 
+const openText = 'Choose here what the next run is of, then start it above.';
+const lockedText = 'A run is under way: choose for the next one when it has ended.';
 const builtInBlocks = 8;
 const builtInModelText = `1.7 million parameters in ${builtInBlocks} blocks, which have read presidents’ speeches. Small enough for any computer.`;
 const mobyDickText = 'The novel: another century’s prose, which the model has never seen.';

@@ -1,8 +1,8 @@
 /** The page: a form, a run, and what it shows of it. */
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
-import {dataTitle, methodOf, missing, modelTitle, optionsOf} from './choice';
-import {afterPause, atMostEvery, byId, nextTask, setText} from './dom';
+import {BUILT_IN, dataTitle, methodOf, missing, modelTitle, optionsOf, texts} from './choice';
+import {afterPause, atMostEvery, buttonFocus, byId, nextTask, setText} from './dom';
 import {downloadModel, removeTemporary} from './download';
 import {codeOf, messageOf, wordsOf} from './errors';
 import {EstimatePanel} from './estimate';
@@ -83,12 +83,24 @@ const noteAddress = afterPause(() => {
   history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
 }, 300);
 
+const leadOfBuiltIns = [...byId('lead-what').childNodes];
+
+/** Says what learns from what, in the sentence below the headline. */
+function showLead({model, data}: Pick<ReportTitle, 'model' | 'data'>): void {
+  const isOfBuiltIns = model === BUILT_IN && data === texts['moby-dick'];
+  const name = model.replace(/^(the|your|a) /, (word) => word.charAt(0).toUpperCase() + word.slice(1)); // prettier-ignore
+  byId('lead-what').replaceChildren(
+    ...(isOfBuiltIns ? leadOfBuiltIns : [`${name} learns from ${data}.`]),
+  );
+}
+
 /** Says what Start does, or why it cannot: only where that is known, as it waits for nothing. */
 function showStart(): void {
   if (state !== 'idle') return;
   const {model, data} = form.choice;
   const isDefault = model.kind === 'built-in' && data.kind === 'built-in';
   const {reason} = estimate;
+  showLead({model: modelTitle(form.choice), data: dataTitle(form.choice)});
   const button = byId<HTMLButtonElement>('start');
   // a button that is disabled would take the focus with it
   if (reason !== null && document.activeElement === button) byId('launch').focus();
@@ -143,6 +155,7 @@ function goOnWith(summary: RunSummary, options: Pick<ResumeOptions, 'backend'> =
     data: dataOf(summary),
     method: summary.method,
   };
+  showLead(title);
   setState('starting');
   say('Opening …');
   announce('Opening the run.');
@@ -235,8 +248,8 @@ function failed(error: unknown): void {
   if (hadSteps) announce('');
   else clear();
   setState('idle');
+  showStart();
   if (estimate.reason === null) say('It did not work.');
-  else showStart();
   const isOfGpu = ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error));
   const startOnWasm = () => {
     form.apply({backend: 'wasm'});
@@ -311,14 +324,16 @@ function setState(next: State): void {
   state = next;
   document.title = next === 'ended' ? `Done · ${pageTitle}` : pageTitle;
   document.body.dataset.state = next;
-  const had = document.activeElement?.id;
+  const had = document.activeElement;
   for (const name of buttons) {
     const button = byId<HTMLButtonElement>(name);
     button.hidden = !shownIn[next].includes(name);
     button.disabled = next === 'pausing' || next === 'stopping';
   }
-  // With a button that goes away, focus goes beside the next one: pressed twice, a key does no harm.
-  if (buttons.some((name) => name === had) && byId(had!).hidden) byId('launch').focus();
+  // With a button that goes away, focus goes beside the next one, and to that a moment later: pressed twice, a key does no harm.
+  const button = buttons.map((name) => byId<HTMLButtonElement>(name)).find((each) => each === had);
+  if (button && (button.hidden || button.disabled)) byId('launch').focus({preventScroll: true});
+  focusButtonSoon();
   frames.ask(lock); // which has the browser lay out the whole form
   const canSetRate = next === 'training' || next === 'paused';
   byId<HTMLInputElement>('rate').disabled = !canSetRate;
@@ -327,6 +342,8 @@ function setState(next: State): void {
     byId<HTMLProgressElement>('progress').value = 0;
   }
 }
+
+const focusButtonSoon = buttonFocus(byId('launch'));
 
 function lock(): void {
   const isBusy = state !== 'idle' && state !== 'ended';

@@ -1,5 +1,5 @@
 /** What a run of the browser's storage is of, in words. */
-import {builtInModel, filesTitle, texts} from './choice';
+import {BUILT_IN, builtInModel, filesTitle, texts} from './choice';
 import type {RunSummary} from './library';
 import {nameText} from './words';
 
@@ -9,7 +9,7 @@ function isOfBuiltIn({model}: RunSummary): boolean {
 }
 
 export function modelOf(run: RunSummary): string {
-  return isOfBuiltIn(run) ? 'the built-in model' : filesTitle(run.model.split(', '));
+  return isOfBuiltIn(run) ? BUILT_IN : filesTitle(run.model.split(', '));
 }
 
 export function dataOf({data}: RunSummary): string {

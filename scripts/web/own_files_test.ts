@@ -264,6 +264,7 @@ describe('data of one’s own', () => {
     await page.locator('input[name=data][value=pasted]').check();
     await page.fill('#pasted', lines.join(''));
     await page.getByText('40 examples').waitFor();
+    expect(await tab.text('lead-what')).to.equal('The built-in model learns from pasted examples.');
     await tab.click('start');
     const note =
       'Both models are asked as in the training data: “Below is an instruction that describes a task. Write a response that ' +
@@ -278,10 +279,17 @@ describe('data of one’s own', () => {
       return page.locator('#chat-before, #chat-after').allTextContents();
     };
     const first = await answers();
+    const sample = page.locator('#samples article p').first();
+    expect(await sample.locator('b').textContent()).to.equal('The captain');
+    expect(await sample.textContent()).to.match(/^The captain\n./);
     expect(first.join('')).not.to.match(/What is|Instruction/);
     await page.reload();
     await tab.isIn('idle');
+    expect(await tab.text('lead-what')).to.match(
+      /presidents’ speeches learns the prose of Moby-Dick\.$/,
+    );
     await page.locator('#runs').getByRole('button', {name: 'Open'}).click();
+    expect(await tab.text('lead-what')).to.equal('The built-in model learns from pasted examples.');
     expect(await answers()).to.eql(first);
     expect(tab.errors).to.eql([]);
   });

@@ -1,0 +1,57 @@
+/** The page by keys alone: where the focus is after each press, and what is out of reach while a run trains. */
+import {expect} from 'chai';
+import {hosts, newContext} from './browsers';
+import {quick, Tab} from './tab';
+
+describe('by keys alone', () => {
+  it('a run is started, paused, stopped and asked, with the focus on what comes next', async () => {
+    const settings = {...quick, steps: 2000, evaluateEvery: 5000, sampleEvery: 0};
+    const tab = await Tab.open(await newContext(), hosts().preview.url, settings);
+    const {page} = tab;
+    const press = async (id: string): Promise<void> => {
+      await page.locator(`#${id}`).focus();
+      await page.keyboard.press('Enter');
+    };
+    const isFocused = (id: string): Promise<unknown> => page.locator(`#${id}:focus`).waitFor();
+    const choices = page.locator('.tabs label:has(input[value=hub])');
+    const colour = (): Promise<string> =>
+      choices.evaluate((label) => getComputedStyle(label).color);
+    const colourBefore = await colour();
+    await page.locator('#start').focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Enter');
+    await tab.isIn('training');
+    await isFocused('pause');
+
+    expect(await choices.locator('input').isDisabled()).to.equal(true);
+    expect(await colour()).not.to.equal(colourBefore);
+    expect(await tab.text('own-note')).to.match(/^A run is under way: /);
+    await page.keyboard.press('Enter');
+    await tab.isIn('paused');
+    await isFocused('resume');
+    await page.keyboard.press('Enter');
+    await tab.isIn('training');
+    await isFocused('pause');
+    await press('stop');
+    await tab.isIn('ended');
+    await isFocused('compare');
+    expect(await colour()).to.equal(colourBefore);
+    expect(await tab.text('own-note')).not.to.include('under way');
+
+    await press('chat-send');
+    await isFocused('chat-stop');
+    await isFocused('chat-send');
+    expect(await tab.text('chat-after')).to.match(/^The captain./);
+    expect(tab.errors).to.eql([]);
+  });
+
+  it('a run that ends takes the focus from nobody', async () => {
+    const tab = await Tab.open(await newContext(), hosts().preview.url, quick);
+    await tab.click('start');
+    await tab.isIn('training');
+    await tab.page.locator('#heat-cells').focus();
+    await tab.isIn('ended');
+    await tab.page.waitForTimeout(1000);
+    expect(await tab.page.evaluate(() => document.activeElement?.id)).to.equal('heat-cells');
+  });
+});
