@@ -134,8 +134,8 @@ function keptBytes({page}: Tab): Promise<number> {
     let sum = 0;
     for (let folder = folders.pop(); folder; folder = folders.pop()) {
       for await (const entry of folder.values()) {
-        if (entry.kind === 'directory') folders.push(entry as Folder);
-        else if (folder !== root) sum += (await (entry as FileSystemFileHandle).getFile()).size;
+        if (entry.kind === 'directory') folders.push(entry);
+        else if (folder !== root) sum += (await entry.getFile()).size;
       }
     }
     return sum;
