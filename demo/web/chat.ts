@@ -84,13 +84,17 @@ export class Chat {
     const written = document.createTextNode('');
     target.replaceChildren(...(this.goesOn ? [element('b', {textContent: text})] : []), written);
     target.classList.add('waiting');
+    let isCut = false;
     try {
       const seed = 1; // the same draws for both
       const options = {of, maxTokens: MAX_TOKENS, temperature: 0.7, seed, signal};
       written.data = await run.chat(text, {
         ...options,
         onText: (piece) => written.appendData(piece),
+        onCut: () => (isCut = true),
       });
+      if (isCut)
+        target.append(element('span', {textContent: '…', title: `cut after ${MAX_TOKENS} tokens`}));
     } catch (error) {
       if (!signal.aborted) written.data += ` (${messageOf(error)})`;
     } finally {

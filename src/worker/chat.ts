@@ -7,7 +7,7 @@ import type {SentChatOptions} from './messages';
 import {merged, requestOf} from './model';
 import type {WorkerChatMessage} from './options';
 import type {Settings} from './settings';
-import {promptIds, writeText} from './texts';
+import {promptIds, writeText, type WrittenText} from './texts';
 
 /** Most new tokens, where nothing else was asked for. */
 const MAX_TOKENS = 128;
@@ -24,7 +24,7 @@ export class Chat {
     {of, maxTokens = MAX_TOKENS, temperature = 0, seed = null}: SentChatOptions,
     onText: (text: string) => void,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<WrittenText> {
     const {loaded, tokenizer, data, method} = begun;
     const ids = promptIds(tokenizer, data, messages);
     const positions = loaded.config.maxPositionEmbeddings;
@@ -35,7 +35,7 @@ export class Chat {
         `chat: the model takes ${positions} tokens, and the chat has ${ids.length}; begin a new one`,
       );
     const options = {maxNewTokens: Math.min(maxTokens, room), temperature, seed, signal};
-    const write = (model: LoadedLlama): Promise<string> =>
+    const write = (model: LoadedLlama): Promise<WrittenText> =>
       writeText({...model, tokenizer}, ids, options, onText);
     return of === 'before'
       ? write(await this.modelBefore(begun))

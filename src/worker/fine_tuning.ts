@@ -110,16 +110,18 @@ export class FineTuning {
    * @returns the answer, as far as it came if `signal` ended it.
    * @throws FineTuningError if the messages leave no room for an answer, or the tab has no memory for the model before.
    */
-  chat(
+  async chat(
     messages: readonly WorkerChatMessage[] | string,
     options: WorkerChatOptions = {},
   ): Promise<string> {
-    const {of = 'after', maxTokens, temperature, seed, onText, signal} = options;
-    return this.link.call(
+    const {of = 'after', maxTokens, temperature, seed, onText, onCut, signal} = options;
+    const {text, isCut} = await this.link.call(
       'chat',
       [typeof messages === 'string' ? messages : [...messages], {of, maxTokens, temperature, seed}],
       {...(onText && {onText}), ...(signal && {signal})},
     );
+    if (isCut) onCut?.();
+    return text;
   }
 
   /**

@@ -2,6 +2,7 @@
 import type {SentError} from './errors';
 import type {FineTuningEvents, Inspection, Outcome} from './events';
 import type {ResumeOptions, SaveForm, SentOptions, WorkerChatMessage} from './options';
+import type {WrittenText} from './texts';
 
 /** A call that is answered. */
 export interface Call<Name extends keyof Calls = keyof Calls> {
@@ -30,7 +31,7 @@ export type Calls = {
   stop(): Promise<Outcome>;
   setLearningRate(rate: number): Promise<void>;
   /** While it is answered pieces of text are sent. */
-  chat(messages: WorkerChatMessage[] | string, options: SentChatOptions): Promise<string>;
+  chat(messages: WorkerChatMessage[] | string, options: SentChatOptions): Promise<WrittenText>;
   save(form: SaveForm): Promise<Map<string, Blob>>;
   deleteSaved(): Promise<void>;
 };

@@ -139,6 +139,8 @@ export interface WorkerChatOptions {
   seed?: number | null;
   /** Called with each piece of the answer as it comes. */
   onText?: (text: string) => void;
+  /** Called with the end of an answer that has all of its tokens, so that the model may have had more to say. */
+  onCut?: () => void;
   /** Ends the answer where it is. */
   signal?: AbortSignal;
 }

@@ -58,7 +58,14 @@ export async function samplePrompts(
   return [];
 }
 
-/** The text that a model writes after a prompt. */
+/** What a model has written. */
+export interface WrittenText {
+  text: string;
+  /** Whether it ends because it has `maxNewTokens`. */
+  isCut: boolean;
+}
+
+/** The text that a model writes after a prompt; where that is cut within a character, without the part of it. */
 export async function writeText(
   {
     model,
@@ -74,16 +81,21 @@ export async function writeText(
     signal?: AbortSignal;
   },
   onText: (text: string) => void = () => undefined,
-): Promise<string> {
+): Promise<WrittenText> {
   const stream = new TextStream(tokenizer, ids, []);
   const say = (text: string): void => {
     if (text !== '') onText(text);
   };
-  await generate(model, ids, {
+  const {finishReason} = await generate(model, ids, {
     ...options,
     stop: endTokens({tokenizer, config, generationConfig}),
     onToken: (id) => say(stream.push(id)),
   });
-  say(stream.end());
-  return stream.text;
+  say(withoutPart(stream.end()));
+  return {text: withoutPart(stream.text), isCut: finishReason === 'length'};
+}
+
+/** A text without what stands at its end for bytes that are no whole character. */
+function withoutPart(text: string): string {
+  return text.replace(/\ufffd+$/, '');
 }

@@ -16,7 +16,7 @@ import {Pace} from './pace';
 import type {RunStore} from './run_store';
 import {SavePace} from './save_pace';
 import {saveModel} from './saving';
-import {samplePrompts, writeText} from './texts';
+import {samplePrompts, writeText, type WrittenText} from './texts';
 
 /** How samples are drawn: with the same draws each time, so that only what was learnt makes a difference. */
 const SAMPLES = {temperature: 0.7, seed: 0};
@@ -87,7 +87,9 @@ export class TrainingProgram {
   }
 
   /** Has the model answer. */
-  chat(...[messages, options, onText, signal]: Skip<Parameters<Chat['answer']>>): Promise<string> {
+  chat(
+    ...[messages, options, onText, signal]: Skip<Parameters<Chat['answer']>>
+  ): Promise<WrittenText> {
     return this.turns.take(() =>
       this.answers.answer(this.there(), messages, options, onText, signal),
     );
@@ -236,7 +238,7 @@ export class TrainingProgram {
     for (const {ids, text: prompt, isAsked: isAnswer} of prompts) {
       if (ids.length === 0 || ids.length >= positions) continue;
       const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
-      const text = await this.turns.take(() =>
+      const {text} = await this.turns.take(() =>
         merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, ...SAMPLES})),
       );
       this.history.add({event: 'sample', data: {step, prompt, text, isAnswer}});

@@ -126,6 +126,9 @@ describe(`a training in a worker, on ${backend}`, () => {
     const onText = (piece: string): unknown => pieces.push(piece);
     const answer = await first.training.chat('The whale', {maxTokens: 5, onText: (t) => void onText(t)}); // prettier-ignore
     expect(pieces.join('')).to.equal(answer);
+    let cuts = 0;
+    await first.training.chat('The whale', {maxTokens: 5, onCut: () => cuts++});
+    expect(cuts).to.equal(1);
     expect(await first.training.chat('The whale', {maxTokens: 5, of: 'before'})).to.not.equal('');
     first.training.resume();
     first.training.on('step', ({step}) => {
@@ -295,6 +298,10 @@ describe(`a training in a worker, on ${backend}`, () => {
       training.chat(question, {of, maxTokens: 12});
     // which ends where the answers of the examples end
     expect(await ask('after')).to.equal(answer);
+    const onCut = (): never => {
+      throw new Error('an answer that has come to its end is not cut');
+    };
+    expect(await training.chat(question, {maxTokens: 12, onCut})).to.equal(answer);
     const samples = said.flatMap(({event, data}) => (event === 'sample' ? [data] : []));
     expect(samples.map(({prompt}) => prompt)).to.deep.equal([question, question]);
     expect(samples.at(-1)).to.deep.include({text: answer, isAnswer: true});
