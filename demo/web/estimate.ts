@@ -86,7 +86,7 @@ export class EstimatePanel {
     this.say(
       `${fits ? 'Yes: it takes' : 'No: it would take'} ${bytesText(estimate.total)}${room}. ` +
         `Plain fine-tuning takes ${bytesText(plainBytes)}. ` +
-        `${largeCountText(config.parameters)} parameters in ${config.blocks} blocks.`,
+        `${largeCountText(config.parameters)} parameters in ${config.blocks} blocks. How long it takes is shown after its first steps.`,
       !fits,
     );
     showStorage(storage);
