@@ -4,10 +4,13 @@ import {fileURLToPath} from 'node:url';
 import {defineConfig, type Plugin} from 'vite';
 import {finetuningTexts, pretrainingTexts} from '../../tools/texts.ts';
 import {contentSecurityPolicy, pageHeaders} from './content_security_policy.ts';
+import {needKernels} from './need_kernels.ts';
 
 const modelFolder = new URL('../model/', import.meta.url);
 /** Of the addresses, the most recent ones: about as long as the novel. */
 const addressCount = 36;
+
+needKernels();
 
 /** The built-in model and texts, as files beside the page. */
 function builtIns(): Plugin {
