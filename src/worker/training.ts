@@ -155,10 +155,8 @@ export class TrainingProgram {
         const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted;
         this.isAskedToSave = false;
         const failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
-        if (isOver) {
-          if (failure) throw failure;
-          break;
-        }
+        if (isOver && !failure) break;
+        if (failure && pace.wanted === 'stop') throw failure;
         // without room nothing is lost as long as it waits
         if (failure || pace.wanted === 'pause') await this.rest(failure);
         else await this.turns.take(() => this.makeStep(begun, batches));

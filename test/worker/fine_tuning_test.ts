@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {LayersModel} from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
+import {IDBObjectStore} from 'fake-indexeddb';
 import {browserStorage} from '../../src/files/browser_storage';
 import {namesIn} from '../../src/files/handle_files';
 import {generate, loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
@@ -190,6 +191,32 @@ describe(`a training in a worker, on ${backend}`, () => {
     const names = await namesIn(folder);
     expect(names.filter((name) => name.endsWith('.json'))).to.have.length(1);
     await deleteRun('asked');
+  });
+
+  it('waits where there is no room for its last checkpoint, and ends when there is', async () => {
+    const {training} = start({run: 'full', sampleEvery: 0});
+    const {put} = IDBObjectStore.prototype;
+    training.on('step', ({step}) => {
+      if (step !== 6) return;
+      IDBObjectStore.prototype.put = () => {
+        throw new DOMException('no room', 'QuotaExceededError');
+      };
+    });
+    const warned: unknown[] = [];
+    training.on('warning', ({code}) => warned.push(code));
+    try {
+      const rests = new Promise((resolve) => training.on('paused', resolve));
+      expect(await Promise.race([rests, training.finished])).to.deep.equal({step: 6});
+      expect(warned).to.deep.equal(['storage-full']);
+      expect(await training.chat('The whale', {maxTokens: 2})).to.be.a('string');
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
+    training.resume();
+    expect(await training.finished).to.deep.include({step: 6, stopped: false});
+    training.dispose();
+    expect((await listRuns())[0]).to.deep.include({name: 'full', state: 'done', step: 6});
+    await deleteRun('full');
   });
 
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
