@@ -83,15 +83,12 @@ const noteAddress = afterPause(() => {
   history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
 }, 300);
 
-const leadOfBuiltIns = [...byId('lead-what').childNodes];
-
-/** Says what learns from what, in the sentence below the headline. */
+/** Says what learns from what, in the sentence below the headline. That of the built-in ones keeps its place, so that nothing moves. */
 function showLead({model, data}: Pick<ReportTitle, 'model' | 'data'>): void {
   const isOfBuiltIns = model === BUILT_IN && data === texts['moby-dick'];
   const name = model.replace(/^(the|your|a) /, (word) => word.charAt(0).toUpperCase() + word.slice(1)); // prettier-ignore
-  byId('lead-what').replaceChildren(
-    ...(isOfBuiltIns ? leadOfBuiltIns : [`${name} learns from ${data}.`]),
-  );
+  byId('lead-built-in').classList.toggle('unseen', !isOfBuiltIns);
+  setText(byId('lead-own'), isOfBuiltIns ? '' : `${name} learns from ${data}.`);
 }
 
 /** Says what Start does, or why it cannot: only where that is known, as it waits for nothing. */

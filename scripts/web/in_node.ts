@@ -59,9 +59,9 @@ export async function expectSameInNode(
   const {heldOut} = losses;
   expect(await heldOutLoss(before!, saved)).to.be.closeTo(heldOut[0]!, 1e-6);
   expect(await heldOutLoss(after!, saved)).to.be.closeTo(heldOut[quick.steps as number]!, 1e-6);
-  // the models go on with the question, which stands before what they wrote
+  // the models go on with the question, which stands before what they wrote, until they may write no more
   const written = [await answer(before!, saved), await answer(after!, saved)];
-  expect(written.map((text) => QUESTION + text)).to.eql(answers);
+  expect(written.map((text) => `${QUESTION}${text}…`)).to.eql(answers);
   expect(answers[0]).not.to.equal(answers[1]);
   // its weights are rounded to numbers of 16 bits
   const expected = logits(after!);

@@ -79,7 +79,7 @@ describe('a model of one’s own', () => {
       await tab.isIn('idle');
       const goOn = tab.page.locator('#notice:visible').getByRole('button', {name: 'Go on'});
       await goOn.waitFor();
-      expect(await tab.text('runs')).to.include(`${name} on Moby-Dick`);
+      expect(await tab.text('runs')).to.match(new RegExp(`^${name} on Moby-Dick`, 'im'));
       await goOn.click();
       await tab.isIn('ended');
       expect(tab.losses().steps).to.have.length(8);
@@ -133,7 +133,7 @@ describe('a model of one’s own', () => {
       const {tab} = await open({}, 'somebody/Nothing');
       await tab.click('start');
       expect(await noticeOf(tab)).to.match(
-        /^'somebody\/Nothing' is not a model that the Hub shows \(401\).*Check the name under “Model”/,
+        /^'somebody\/Nothing' is not a model that the Hub shows \(401\); check the name; .* stand under “Model”/,
       );
       await tab.page.fill('#hub-name', name);
       await tab.click('start');
@@ -264,7 +264,7 @@ describe('data of one’s own', () => {
     await page.locator('input[name=data][value=pasted]').check();
     await page.fill('#pasted', lines.join(''));
     await page.getByText('40 examples').waitFor();
-    expect(await tab.text('lead-what')).to.equal('The built-in model learns from pasted examples.');
+    expect(await tab.text('lead-own')).to.equal('The built-in model learns from pasted examples.');
     await tab.click('start');
     const note =
       'Both models are asked as in the training data: “Below is an instruction that describes a task. Write a response that ' +
@@ -285,11 +285,10 @@ describe('data of one’s own', () => {
     expect(first.join('')).not.to.match(/What is|Instruction/);
     await page.reload();
     await tab.isIn('idle');
-    expect(await tab.text('lead-what')).to.match(
-      /presidents’ speeches learns the prose of Moby-Dick\.$/,
-    );
+    expect(await tab.text('lead-own')).to.equal('');
+    expect(await tab.text('lead-built-in')).to.match(/learns the prose of Moby-Dick\.$/);
     await page.locator('#runs').getByRole('button', {name: 'Open'}).click();
-    expect(await tab.text('lead-what')).to.equal('The built-in model learns from pasted examples.');
+    expect(await tab.text('lead-own')).to.equal('The built-in model learns from pasted examples.');
     expect(await answers()).to.eql(first);
     expect(tab.errors).to.eql([]);
   });
