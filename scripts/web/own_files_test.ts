@@ -115,6 +115,7 @@ describe('a model of one’s own', () => {
       await tab.isIn('ended');
       expect(tab.losses().steps).to.have.length(4);
       expect(await tab.text('phase')).to.equal(`Done: ${name} has learnt from Moby-Dick.`);
+      await tab.page.locator('#kept-models:visible li').waitFor(); // the list is read after the end
       expect(await tab.text('kept-models')).to.match(/^somebody\/Demo-2M\n3\.4\sMB/);
       expect(tab.errors).to.eql([]);
 

@@ -15,6 +15,12 @@ import {checkSourcePath} from './source_path';
 /** Bytes requested when a file is opened: enough for a small file, and for most headers of large ones. */
 const FIRST_BYTES = 2 ** 16;
 
+/**
+ * Bytes requested at least where a read goes on at the end of the last one: of a model's small tensors, each would otherwise wait for an
+ * answer of its own.
+ */
+const BYTES_AHEAD = 2 ** 20;
+
 /** Where a server does not say how long a file is, it must end before this many bytes. */
 const MAX_UNANNOUNCED_BYTES = 2 ** 28;
 
@@ -99,28 +105,40 @@ async function rangedFile(server: Server, opening: Answer): Promise<SourceFile |
     await opening.cancel();
     return null;
   }
+  const fetchPart = async (from: number, to: number): Promise<Uint8Array> => {
+    const answer = await get(server, {...rangeOf(from, to), ...ifUnchanged(opening)});
+    try {
+      checkUnchanged(server, opening, answer);
+      if (answer.response.status !== 206) throw refused(server, answer);
+      if (partOf(answer)?.size !== size) {
+        throw new Error(
+          `${owner}: ${url} had ${size} bytes and now answers with ` +
+            `'${answer.response.headers.get('content-range')}'; it was changed while it was read`,
+        );
+      }
+      return await bodyOf(server, answer, from, to);
+    } catch (error) {
+      await answer.cancel();
+      throw error;
+    }
+  };
   const first = await bodyOf(server, opening, 0, Math.min(size, FIRST_BYTES));
+  let ahead = {from: 0, bytes: first};
+  let lastEnd = 0;
   return {
     path: server.path,
     size,
     async read(from, to) {
+      const goesOn = from === lastEnd;
+      lastEnd = to;
       if (to === from) return new Uint8Array();
       if (to <= first.length) return first.subarray(from, to);
-      const answer = await get(server, {...rangeOf(from, to), ...ifUnchanged(opening)});
-      try {
-        checkUnchanged(server, opening, answer);
-        if (answer.response.status !== 206) throw refused(server, answer);
-        if (partOf(answer)?.size !== size) {
-          throw new Error(
-            `${owner}: ${url} had ${size} bytes and now answers with ` +
-              `'${answer.response.headers.get('content-range')}'; it was changed while it was read`,
-          );
-        }
-        return await bodyOf(server, answer, from, to);
-      } catch (error) {
-        await answer.cancel();
-        throw error;
+      if (from < ahead.from || to > ahead.from + ahead.bytes.length) {
+        ahead = {from, bytes: new Uint8Array()}; // it makes room before the next ones come
+        const end = goesOn ? Math.max(to, Math.min(size, from + BYTES_AHEAD)) : to;
+        ahead.bytes = await fetchPart(from, end);
       }
+      return ahead.bytes.subarray(from - ahead.from, to - ahead.from);
     },
     close: async () => undefined,
   };

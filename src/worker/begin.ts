@@ -56,7 +56,7 @@ export interface Begun {
  */
 export async function begin(training: Training, history: History): Promise<Begun> {
   const {owner, settings, store, emit, selectBackend} = training;
-  const status = (status: StatusEvent): void => emit('status', status);
+  const status = sparingly((status) => emit('status', status));
   status({phase: 'backend', text: 'starting the backend'});
   const {backend, threads} = await selectBackend(settings);
   status({phase: 'model', text: 'reading what the model is'});
@@ -108,6 +108,18 @@ export async function begin(training: Training, history: History): Promise<Begun
   });
   status({phase: 'training', text: 'training', done: step, total: steps});
   return {...parts, meter, limit, resumedAt: resumed?.step ?? null};
+}
+
+/** Tells how far something is no more than twenty times a second, but always that it begins and that it is done. */
+function sparingly(tell: (status: StatusEvent) => void): (status: StatusEvent) => void {
+  let [lastText, lastTime] = ['', 0];
+  return (status) => {
+    const {text, done, total} = status;
+    const isUnderWay = text === lastText && done !== total;
+    if (isUnderWay && performance.now() - lastTime < 50) return;
+    [lastText, lastTime] = [text, performance.now()];
+    tell(status);
+  };
 }
 
 /** The options of a run, with what was chosen for it. */

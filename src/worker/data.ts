@@ -7,7 +7,7 @@ import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import {promptFormOf, type PromptForm} from '../llama/text/prompt_form';
 import {isHeldOut, stepsOf} from '../training_defaults';
 import {FineTuningError} from './errors';
-import {nextTurn} from './next_turn';
+import {turnEvery} from './next_turn';
 import type {Settings} from './settings';
 
 /** The examples of a training, read once. */
@@ -118,10 +118,11 @@ async function look(
   max = Infinity,
 ): Promise<DatasetReport> {
   let batches = 0;
+  const turn = turnEvery(20);
   for await (const {xs, ys} of dataset) {
     tf.dispose([xs, ys]);
     onRead(dataset.report.used);
-    await nextTurn();
+    await turn();
     if (++batches >= max) break;
   }
   return dataset.report;

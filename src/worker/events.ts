@@ -7,7 +7,7 @@ export interface StatusEvent {
   phase: 'backend' | 'model' | 'data' | 'scores' | 'training' | 'saving';
   /** In words. */
   text: string;
-  /** How much of `total` is done: bytes of a model, examples, batches, steps. */
+  /** How much of `total` is done: bytes of a model, examples, batches, steps; told at most twenty times a second until it is done. */
   done?: number;
   total?: number;
 }

@@ -300,6 +300,27 @@ describe('sources of files', () => {
       ]);
     });
 
+    it('ask for a MiB at once where small parts are read one after another', async () => {
+      const long = Uint8Array.from({length: 2_500_000}, (_, i) => (i * 11) % 253);
+      const server = await FileServer.start(new Map([['long', long]]));
+      servers.push(server);
+      const file = (await open(server.url).open('long'))!;
+      for (let at = 70_000; at < long.length; at += 1000) {
+        const part = await file.read(at, at + 1000);
+        expect(Buffer.compare(part, long.subarray(at, at + 1000))).to.equal(0);
+      }
+      expect(server.requests).to.deep.equal([
+        'GET /model/long bytes=0-65535',
+        'GET /model/long bytes=70000-70999', // nobody knows yet that it goes on
+        'GET /model/long bytes=71000-1119575',
+        'GET /model/long bytes=1119000-2167575',
+        'GET /model/long bytes=2167000-2499999',
+      ]);
+      expect(await file.read(10, 20)).to.deep.equal(long.slice(10, 20));
+      expect(await file.read(100_000, 100_010)).to.deep.equal(long.slice(100_000, 100_010));
+      expect(server.requests).to.have.length(6);
+    });
+
     it('ask once where files come as a whole and are read front to back', async () => {
       const server = await serve({ranges: false});
       const file = (await open(server.url).open('part/large file.bin'))!;
