@@ -18,6 +18,8 @@ export class EstimatePanel {
   /** Why nothing can be learnt of what is chosen, in words; null where there is no such reason, or none is known yet. */
   reason: string | null = null;
   private count = 0;
+  /** Ends what is asked; null while nothing is, or is to be. */
+  private asking: AbortController | null = null;
   /** The model and the text of what is shown. */
   private shown = '';
   private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
@@ -37,6 +39,7 @@ export class EstimatePanel {
   /** Asks anew, unless something changes again at once. */
   update(): void {
     this.count++;
+    this.asking ??= new AbortController();
     const {choice} = this.form;
     const lack = missing(choice);
     if (lack !== null || this.shown !== titleOf(choice)) clear();
@@ -45,12 +48,30 @@ export class EstimatePanel {
     this.askSoon();
   }
 
+  /** Asks no longer, as a run takes all of the processor; returns whether it did. */
+  stop(): boolean {
+    if (!this.asking) return false;
+    this.count++;
+    this.asking.abort();
+    this.asking = null;
+    clear();
+    this.say('Change something, and its memory is computed here.');
+    return true;
+  }
+
   private async ask(): Promise<void> {
+    const {asking} = this;
+    if (!asking) return;
     const asked = ++this.count;
-    if (missing(this.form.choice) !== null) return;
+    if (missing(this.form.choice) !== null) {
+      this.asking = null;
+      return;
+    }
     try {
       const options = await optionsOf(this.form.choice);
-      const inspection = await inspectInWorker(this.canKeep() ? options : {...options, run: null});
+      const inspection = await inspectInWorker(this.canKeep() ? options : {...options, run: null}, {
+        signal: asking.signal,
+      });
       if (asked !== this.count) return;
       this.shown = titleOf(this.form.choice);
       this.onFound(inspection);
@@ -65,6 +86,8 @@ export class EstimatePanel {
       if (asked !== this.count) return;
       clear();
       this.say(wordsOf(error).text, true);
+    } finally {
+      if (asked === this.count) this.asking = null;
     }
   }
 

@@ -319,6 +319,7 @@ const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
 
 function setState(next: State): void {
   state = next;
+  if (next === 'starting' && estimate.stop()) estimateWhenUsed();
   document.title = next === 'ended' ? `Done · ${pageTitle}` : pageTitle;
   document.body.dataset.state = next;
   const had = document.activeElement;
@@ -362,6 +363,12 @@ function showStatus({phase, text, done, total}: StatusEvent): void {
   if (state === 'starting' && done !== undefined && total) {
     byId<HTMLProgressElement>('progress').value = done / total;
   }
+}
+
+/** Has what a run takes computed when somebody looks at the form, not at each visit: that loads tfjs. */
+function estimateWhenUsed(): void {
+  for (const type of ['focusin', 'pointerdown'])
+    byId('form').addEventListener(type, () => estimate.update(), {once: true});
 }
 
 function showProgress(): void {
@@ -506,9 +513,7 @@ form.set(model, text, settings);
 setState('idle');
 showStart();
 if (location.hash.includes('=')) estimate.update();
-// What a run takes is computed when somebody looks at the form, not at each visit: that loads tfjs.
-byId('form').addEventListener('focusin', () => estimate.update(), {once: true});
-byId('form').addEventListener('pointerdown', () => estimate.update(), {once: true});
+estimateWhenUsed();
 document.querySelector('.skip')!.addEventListener('click', (event) => {
   event.preventDefault(); // the address has the settings
   byId('stage').focus();

@@ -84,7 +84,7 @@ const inspector = new Inspector();
 /**
  * Says what a training would be, before any weight is read: what it takes and what there is room for, by which change it would fit where it
  * does not, and what the model is asked and learns. Calls share a worker, and a newer call takes the place of one that has not ended, which
- * rejects.
+ * rejects, as it does when `signal` is aborted.
  *
  * ```ts
  * const {estimate, limit, nearest} = await inspectInWorker({model, data, gamma: 3});
@@ -92,6 +92,9 @@ const inspector = new Inspector();
  *
  * @throws FineTuningError as {@link fineTuneInWorker} would.
  */
-export function inspectInWorker(options: FineTuneOptions): Promise<Inspection> {
-  return inspector.inspect(options);
+export function inspectInWorker(
+  options: FineTuneOptions,
+  {signal}: {signal?: AbortSignal} = {},
+): Promise<Inspection> {
+  return inspector.inspect(options, signal);
 }

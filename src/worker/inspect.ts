@@ -32,7 +32,7 @@ export async function inspect(
   const turn = async (): Promise<void> => {
     await nextTurn();
     if (signal.aborted)
-      throw new FineTuningError('failed', `${OWNER}: a later call has taken its place`);
+      throw new FineTuningError('failed', `${OWNER}: ended by a later call, or by its signal`);
   };
   await turn();
   const {backend, threads} = await selectBackend(settings);

@@ -9,9 +9,11 @@ export class Inspector {
   private link: Link | null = null;
   private newest: AbortController | null = null;
 
-  async inspect({worker, ...options}: FineTuneOptions): Promise<Inspection> {
+  /** @param end Ends it, as a later question does. */
+  async inspect({worker, ...options}: FineTuneOptions, end?: AbortSignal): Promise<Inspection> {
     this.newest?.abort();
-    const {signal} = (this.newest = new AbortController());
+    this.newest = new AbortController();
+    const signal = AbortSignal.any([this.newest.signal, ...(end ? [end] : [])]);
     this.link ??= new Link(startWorker({worker}), () => undefined);
     try {
       return await this.link.call('inspect', [options], {signal});

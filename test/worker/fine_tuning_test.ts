@@ -15,6 +15,7 @@ import {linearDecay} from '../../src/owlore/optimizer/schedule';
 import {FineTuning} from '../../src/worker/fine_tuning';
 import type {FineTuningError} from '../../src/worker/errors';
 import type {Inspection, StepEvent} from '../../src/worker/events';
+import {Inspector} from '../../src/worker/inspector';
 import {Link} from '../../src/worker/link';
 import {deleteRun, listRuns} from '../../src/worker/runs';
 import {useIndexedDb} from '../support/indexed_db';
@@ -419,13 +420,28 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect((await rejection(none.training.finished)).message).to.include("there is no run 'none'");
   });
 
+  it('inspects no training whose signal is aborted, before or while it does', async () => {
+    const inspector = new Inspector();
+    const inspect = (signal?: AbortSignal): Promise<Inspection> =>
+      inspector.inspect({...options, worker: () => workerInNode() as Worker}, signal);
+    const before = AbortSignal.abort();
+    expect((await rejection(inspect(before))).message).to.include('ended by');
+    const abort = new AbortController();
+    const asked = inspect(abort.signal);
+    abort.abort();
+    expect((await rejection(asked)).message).to.include('ended by');
+    expect((await inspect(new AbortController().signal)).data.examples).to.equal(60);
+  });
+
   it('inspects a training, and a later question takes the place of an earlier one', async () => {
     const link = new Link(workerInNode(), () => undefined);
     const abort = new AbortController();
     const earlier = link.call('inspect', [options], {signal: abort.signal});
     abort.abort();
     const later = link.call('inspect', [{...options, method: 'full'}]);
-    expect((await rejection(earlier)).message).to.include('a later call has taken its place');
+    expect((await rejection(earlier)).message).to.include(
+      'ended by a later call, or by its signal',
+    );
     const found: Inspection = await later;
     expect(found.config).to.deep.include({parameters: 1714304, blocks: 8, architecture: 'llama'});
     expect(found.data.examples).to.equal(60);
