@@ -30,19 +30,28 @@ export class PastePanel {
     );
     this.element = element('div', {className: 'panel'}, this.field, this.kept);
     this.field.addEventListener('input', () => this.onText(this.field.value));
-    this.field.addEventListener('paste', (event) => this.paste(event));
+    this.field.addEventListener('paste', (event) => {
+      const {selectionStart, selectionEnd} = this.field;
+      this.take(event, event.clipboardData, selectionStart, selectionEnd);
+    });
+    // which has no place in the field before the browser has put it there
+    this.field.addEventListener('drop', (event) => {
+      const {length} = this.field.value;
+      this.take(event, event.dataTransfer, length, length);
+    });
     remove.addEventListener('click', () => {
       this.show(null);
       this.field.focus();
     });
   }
 
-  private paste(event: ClipboardEvent): void {
-    const pasted = event.clipboardData?.getData('text/plain') ?? '';
-    const {value, selectionStart, selectionEnd} = this.field;
-    if (value.length - (selectionEnd - selectionStart) + pasted.length <= MOST_LETTERS) return;
+  /** Keeps a text that would come into the place of some letters of the field, if that is too long then. */
+  private take(event: Event, data: DataTransfer | null, from: number, to: number): void {
+    const text = data?.getData('text/plain') ?? '';
+    const {value} = this.field;
+    if (value.length - (to - from) + text.length <= MOST_LETTERS) return;
     event.preventDefault();
-    this.show(new Blob([value.slice(0, selectionStart), pasted, value.slice(selectionEnd)]));
+    this.show(new Blob([value.slice(0, from), text, value.slice(to)]));
     this.kept.querySelector('button')!.focus();
   }
 

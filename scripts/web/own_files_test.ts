@@ -227,14 +227,21 @@ describe('data of one’s own', () => {
     await page.locator('input[name=data][value=pasted]').check();
     const field = page.locator('#pasted');
     /** Whether the page leaves it to the browser to put a text into the field. */
-    const paste = (text: string): Promise<boolean> =>
-      field.evaluate((target, data) => {
-        const clipboardData = new DataTransfer();
-        clipboardData.setData('text/plain', data);
-        return target.dispatchEvent(
-          new ClipboardEvent('paste', {clipboardData, cancelable: true, bubbles: true}),
-        );
-      }, text);
+    const give = (text: string, how: 'paste' | 'drop'): Promise<boolean> =>
+      field.evaluate(
+        (target, {text, how}) => {
+          const data = new DataTransfer();
+          data.setData('text/plain', text);
+          const init = {cancelable: true, bubbles: true};
+          return target.dispatchEvent(
+            how === 'paste'
+              ? new ClipboardEvent('paste', {clipboardData: data, ...init})
+              : new DragEvent('drop', {dataTransfer: data, ...init}),
+          );
+        },
+        {text, how},
+      );
+    const paste = (text: string): Promise<boolean> => give(text, 'paste');
     const half = lines.slice(0, 6000).join('');
     expect(await paste(half)).to.equal(true);
     await field.evaluate((target, text) => ((target as HTMLTextAreaElement).value = text), half);
@@ -246,6 +253,10 @@ describe('data of one’s own', () => {
     await page.getByRole('button', {name: 'Remove'}).click();
     expect(await field.isVisible()).to.equal(true);
     expect(await tab.text('phase')).to.equal('Paste some examples.');
+
+    expect(await give(lines.join(''), 'drop')).to.equal(false);
+    expect(await tab.text('pasted-kept')).to.match(/^Pasted text, \d\.\d\sMB/);
+    await page.getByRole('button', {name: 'Remove'}).click();
 
     expect(await paste(lines.join(''))).to.equal(false);
     expect(length).to.be.above(1e6);

@@ -31,7 +31,7 @@ export function deviceLoss(): string | null {
   if (!told.has(backend)) {
     const tell = (why: string | null): unknown => told.set(backend, why);
     tell(null);
-    void device.lost.then(({reason, message}) => tell(`${reason}: ${message}`));
+    void device.lost.then(({reason, message}) => tell(message ? `${reason}: ${message}` : reason));
     device.addEventListener?.('uncapturederror', ({error}) => {
       if (error.constructor.name === 'GPUOutOfMemoryError')
         tell(`out of memory: ${error.message.split('\n')[0]!}`);

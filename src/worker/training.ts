@@ -192,6 +192,7 @@ export class TrainingProgram {
         tf.dispose([xs, ys]);
       }
     }
+    await optimizer.settled(); // throws where the loss is of a device that was lost
     this.step++;
     const [peakBytes, state] = [meter.peak(), optimizer.stateBytes];
     const weights = meter.current() - state;
