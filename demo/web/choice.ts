@@ -32,8 +32,9 @@ export interface Choice {
 /** The defaults of this page for a model; what is in neither has the library's. */
 export function defaultsFor({model, data}: Choice): Settings {
   if (model.kind !== 'built-in') return tabDefaults;
-  // its texts are read in rows without gaps
-  return {...builtInDefaults, ...(data.kind === 'built-in' && {packing: 'true'})};
+  const {prompts, ...others} = builtInDefaults;
+  // its texts are read in rows without gaps, and begin with no question
+  return data.kind === 'built-in' ? {...others, prompts, packing: 'true'} : others;
 }
 
 /** The method of a choice. */

@@ -67,6 +67,10 @@ export function messageOf(error: unknown): string {
     .replace(/^(?:[a-z]+[A-Z]\w*|chat|save|inspect): /, '')
     .replace('a token of yours by the option token', 'a token of yours')
     .replace(
+      /^model must be .*; got (.*)/s,
+      'A name of the Hub is as HuggingFaceTB/SmolLM2-135M; got $1',
+    )
+    .replace(
       'go on with it by resumeInWorker, delete it by deleteRun, or give another name',
       'go on with it or delete it under “Earlier runs”, or give another name',
     );
@@ -83,12 +87,9 @@ export function wordsOf(error: unknown): {text: string; details?: string} {
   const code = codeOf(error);
   const message = messageOf(error);
   const setting = settingNames.find((name) => new RegExp(`^${name} must be `, 'i').test(message));
-  const {says, way = ''} =
-    setting !== undefined
-      ? {way: `Change “${settings[setting].label}”.`}
-      : Object.hasOwn(known, code)
-        ? known[code]!
-        : {};
+  if (setting !== undefined)
+    return {text: message.replace(new RegExp(`^${setting}`, 'i'), `“${settings[setting].label}”`)};
+  const {says, way = ''} = Object.hasOwn(known, code) ? known[code]! : {};
   return says === undefined
     ? {text: `${message} ${way}`.trim()}
     : {text: `${says} ${way}`, details: message};

@@ -22,6 +22,9 @@ export class EstimatePanel {
   private asking: AbortController | null = null;
   /** The model and the text of what is shown. */
   private shown = '';
+  /** Whether a run has kept what was asked from being answered. */
+  private isCut = false;
+  private readonly idle = byId('estimate-note').textContent;
   private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
 
   /**
@@ -42,21 +45,29 @@ export class EstimatePanel {
     this.asking ??= new AbortController();
     const {choice} = this.form;
     const lack = missing(choice);
-    if (lack !== null || this.shown !== titleOf(choice)) clear();
+    if (lack !== null || this.shown !== titleOf(choice)) this.clear();
     this.say(lack ?? askingText(givenBytes(choice)));
     this.setReason(lack);
     this.askSoon();
   }
 
-  /** Asks no longer, as a run takes all of the processor; returns whether it did. */
-  stop(): boolean {
-    if (!this.asking) return false;
-    this.count++;
-    this.asking.abort();
+  /** Asks no longer, as a run takes all of the processor. */
+  stop(): void {
+    const isOpen = this.shown === '' && byId('estimate-note').textContent !== this.idle;
+    this.isCut = this.asking !== null || isOpen;
+    this.asking?.abort();
     this.asking = null;
-    clear();
-    this.say('Change something, and its memory is computed here.');
-    return true;
+    this.count++;
+    if (this.isCut) this.clear();
+    else if (this.shown !== '') return;
+    this.say('The chart of memory shows what this run takes.');
+  }
+
+  /** Asks what was not answered before the run. */
+  goOn(): void {
+    if (this.isCut) this.update();
+    else if (this.shown === '') this.say(this.idle);
+    this.isCut = false;
   }
 
   private async ask(): Promise<void> {
@@ -84,7 +95,7 @@ export class EstimatePanel {
       );
     } catch (error) {
       if (asked !== this.count) return;
-      clear();
+      this.clear();
       this.say(wordsOf(error).text, true);
     } finally {
       if (asked === this.count) this.asking = null;
@@ -94,6 +105,11 @@ export class EstimatePanel {
   private setReason(reason: string | null): void {
     this.reason = reason;
     this.onReason();
+  }
+
+  private clear(): void {
+    this.shown = '';
+    clear();
   }
 
   private say(text: string, isBad = false): void {

@@ -95,7 +95,10 @@ function showLead({model, data}: Pick<ReportTitle, 'model' | 'data'>): void {
 function showStart(): void {
   if (state !== 'idle') return;
   const {model, data} = form.choice;
-  const isDefault = model.kind === 'built-in' && data.kind === 'built-in';
+  const isDefault =
+    model.kind === 'built-in' &&
+    data.kind === 'built-in' &&
+    Object.keys(form.choice.settings).length === 0;
   const {reason} = estimate;
   showLead({model: modelTitle(form.choice), data: dataTitle(form.choice)});
   const button = byId<HTMLButtonElement>('start');
@@ -202,6 +205,7 @@ function follow(training: FineTuning): void {
       setState('training');
       say('Looking at what the model knows so far …');
       announce('Training has begun.');
+      void refreshRuns();
     },
     () => undefined, // told by `finished`
   );
@@ -319,7 +323,8 @@ const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
 
 function setState(next: State): void {
   state = next;
-  if (next === 'starting' && estimate.stop()) estimateWhenUsed();
+  if (next === 'starting') estimate.stop();
+  else if (next === 'idle' || next === 'ended') estimate.goOn();
   document.title = next === 'ended' ? `Done · ${pageTitle}` : pageTitle;
   document.body.dataset.state = next;
   const had = document.activeElement;
@@ -363,12 +368,6 @@ function showStatus({phase, text, done, total}: StatusEvent): void {
   if (state === 'starting' && done !== undefined && total) {
     byId<HTMLProgressElement>('progress').value = done / total;
   }
-}
-
-/** Has what a run takes computed when somebody looks at the form, not at each visit: that loads tfjs. */
-function estimateWhenUsed(): void {
-  for (const type of ['focusin', 'pointerdown'])
-    byId('form').addEventListener(type, () => estimate.update(), {once: true});
 }
 
 function showProgress(): void {
@@ -513,7 +512,9 @@ form.set(model, text, settings);
 setState('idle');
 showStart();
 if (location.hash.includes('=')) estimate.update();
-estimateWhenUsed();
+// What a run takes is computed when somebody looks at the form, not at each visit: that loads tfjs.
+for (const type of ['focusin', 'pointerdown'])
+  byId('form').addEventListener(type, () => estimate.update(), {once: true});
 document.querySelector('.skip')!.addEventListener('click', (event) => {
   event.preventDefault(); // the address has the settings
   byId('stage').focus();
@@ -530,8 +531,13 @@ refuseStrayDrops();
 void removeTemporary();
 void registerServiceWorker();
 const listed = refreshRuns();
-void listed.then((found) => {
-  const [latest] = found;
+void listed.then(async (found) => {
+  let [latest] = found;
+  // before a reload its worker was of this tab, and holds it for a moment
+  for (let i = 0; i < 10 && latest?.state === 'running' && state === 'idle'; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    [latest] = await refreshRuns();
+  }
   if (latest?.state !== 'stopped' || state !== 'idle') return;
   const {name, step, steps} = latest;
   const closed = 'closed notice';

@@ -48,7 +48,7 @@ export class Runs {
     const isHeld = state === 'here' || state === 'running';
     const open = element('button', {
       type: 'button',
-      textContent: state === 'done' ? 'Open' : 'Go on',
+      textContent: state === 'done' ? 'Open' : step === 0 ? 'Begin it again' : 'Go on',
       hidden: isHeld,
     });
     open.addEventListener('click', () => this.open(run));

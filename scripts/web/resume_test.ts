@@ -52,6 +52,14 @@ describe('a run in the browser’s storage', () => {
     expect(tab.of('ready')[0]!.step).to.equal(length);
   });
 
+  it('goes on bit for bit after a reload while it trains', async () => {
+    const {tab} = await begin();
+    tab.events.length = 0;
+    await tab.page.reload();
+    await tab.isIn('idle');
+    await goOn(tab, 12);
+  });
+
   it('goes on bit for bit when its tab was closed', async () => {
     const {context, tab} = await begin();
     await tab.page.close();

@@ -36,6 +36,18 @@ describe('a training in the page', () => {
 
     expect(await tab.text('figure-held-out')).to.equal(heldOut[steps]!.toFixed(3));
     expect(await tab.page.locator('#samples article').count()).to.equal(5); // at 0, 6, … 24
+
+    // another one of as many steps
+    const bars = tab.page.locator('#heat-rows .score[style*="scaleX"]');
+    expect(await bars.count()).to.equal(info!.blocks.length);
+    await tab.click('again');
+    await tab.click('start');
+    await tab.page.waitForFunction(() => document.querySelector('#heat-rows .score[style*="scaleX"]') === null); // prettier-ignore
+    await bars.first().waitFor({state: 'attached'});
+    await tab.page
+      .locator('#runs li:first-child')
+      .getByText(/^open in this page/)
+      .waitFor();
     expect(tab.errors).to.eql([]);
   });
 

@@ -82,7 +82,7 @@ export interface FineTuneOptions {
   evaluateEvery?: number;
   /**
    * Steps between checkpoints in the browser's storage, which keeps the newest; 0: only when the run is paused, stopped or done, or at
-   * {@link FineTuning.checkpoint}. Default: so many that saving takes about a twentieth of the time, at least 19 seconds.
+   * {@link FineTuning.checkpoint}. Default: the first after 5 seconds, then so many that saving takes about a twentieth of the time, at least 19 seconds.
    */
   saveEvery?: number;
   /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; 0: none. Default: a tenth of the run. */

@@ -3,12 +3,16 @@
 /** The part of the time that saving may take. */
 const SHARE = 0.05;
 
-/** Seconds that a save is taken to last at least, and the first one before it was made. */
+/** Seconds that a save is taken to last at least. */
 const LEAST = 1;
+
+/** Seconds until the first one: before it, a training that ends begins anew. */
+const FIRST = 5;
 
 export class SavePace {
   private since = 0;
-  private lasted = LEAST;
+  /** Null before the first save. */
+  private lasted: number | null = null;
 
   /** @param now The time, in seconds. */
   constructor(private readonly now: () => number = () => performance.now() / 1000) {}
@@ -20,7 +24,8 @@ export class SavePace {
 
   /** Whether the training has gone on for so long that saving again, as long as the last time, takes no more than its share. */
   get isDue(): boolean {
-    return this.now() - this.since >= this.lasted * (1 / SHARE - 1);
+    const {lasted} = this;
+    return this.now() - this.since >= (lasted === null ? FIRST : lasted * (1 / SHARE - 1));
   }
 
   /** Measures a save. One that fails leaves the next one due. */

@@ -39,9 +39,12 @@ export function promptStyleOf(
   return {by: hasChatTemplate ? 'template' : 'text'};
 }
 
+/** Positions that a sample's answer has at least. */
+const LEAST_ROOM = 16;
+
 /**
- * What samples begin with: the prompts of the options, or the beginning of the first held-out example that has one, unless that takes more
- * than half of the model's positions.
+ * What samples begin with: the prompts of the options, or the beginning of the first held-out example that has one, unless the model has no
+ * positions for an answer then.
  */
 export async function samplePrompts(
   {prompts}: Settings,
@@ -54,7 +57,7 @@ export async function samplePrompts(
     return prompts.map((text) => ({ids: promptIds(tokenizer, data, text), text, isAsked}));
   }
   for await (const prompt of data.heldOut().prompts())
-    return prompt.ids.length > positions / 2 ? [] : [prompt];
+    return prompt.ids.length > positions - LEAST_ROOM ? [] : [prompt];
   return [];
 }
 

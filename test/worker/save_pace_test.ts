@@ -11,7 +11,7 @@ describe('SavePace', () => {
     const pace = new SavePace(() => time);
     pace.begin();
     for (const [seconds, until] of [
-      [4, 19], // before the first save nobody knows how long one takes
+      [4, 5], // before the first save nobody knows how long one takes
       [4, 76],
       [10, 76],
       [0.01, 190],

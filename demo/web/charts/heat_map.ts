@@ -14,6 +14,7 @@ const idleBlocks = 8;
 export class HeatMap {
   private readonly context: CanvasRenderingContext2D;
   private log: RunLog | null = null;
+  private info: RunLog['info'] = null;
   private rowElements: HTMLElement[] = [];
   private blocks = 0;
   /** How many steps are in the picture. */
@@ -73,8 +74,9 @@ export class HeatMap {
   }
 
   draw(log: RunLog): void {
-    const isOther = log !== this.log || (log.info && log.info.steps !== this.steps);
+    const isOther = log !== this.log || log.info !== this.info;
     this.log = log;
+    this.info = log.info;
     if (isOther && !log.info) {
       this.makeRows(this.blocks);
       this.pointed = null;
