@@ -4,19 +4,21 @@ import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 
 /** The configurations of Jest that docs/limits.md has. */
-interface JestConfigs {
+interface Runners {
   babel: string;
   tsJest: string;
+  /** Whether Vitest and Node's own come after Jest. */
+  withOthers: boolean;
 }
 
 /**
- * Runs one test by each runner that is installed in `project`; throws if one fails, or says that kernels are missing. Without a
+ * Runs one test by each runner, of those that are installed in `project`; throws if one fails, or says that kernels are missing. Without a
  * configuration Jest must still refuse the package, or the page is out of date.
  */
 export function checkTestRunners(
   project: string,
   entries: readonly string[],
-  {babel, tsJest}: JestConfigs,
+  {babel, tsJest, withOthers}: Runners,
 ): void {
   const test = testOf(entries);
   const babelConfig = `module.exports = {presets: [['@babel/preset-env', {targets: {node: 'current'}}]]};`;
@@ -80,6 +82,7 @@ export function checkTestRunners(
     jest,
     {NODE_OPTIONS: '--experimental-vm-modules'},
   );
+  if (!withOthers) return;
   const vitest = `import {expect, test} from 'vitest';\n${test}`;
   must('Vitest', {'train.test.js': vitest}, ['npx', 'vitest', 'run', '--testTimeout=60000']);
   const node = `import test from 'node:test';\nimport {expect} from 'expect';\n${test}`;
