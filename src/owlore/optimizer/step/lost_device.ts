@@ -20,9 +20,9 @@ export function lostDevice(optimizer: tf.Optimizer): Error | null {
   const place = checkpoints.get(optimizer);
   const from = place
     ? `resumeCheckpoint goes on from ${place}`
-    : 'there is no checkpoint of this training to go on from; a CheckpointCallback saves some';
+    : 'there is no checkpoint of this training; a CheckpointCallback saves some';
   return new Error(
-    `OwLoreOptimizer: the device of the backend '${name}' is lost (${why}), with all weights and states on it. To go on: ` +
+    `OwLoreOptimizer: the device of the backend '${name}' is lost (${why}), with all weights and states. To go on: ` +
       `const factory = tf.findBackendFactory('${name}'); tf.removeBackend('${name}'); tf.registerBackend('${name}', factory); ` +
       `await tf.setBackend('${name}'); then make model, optimizer and callback again: ${from}`,
   );

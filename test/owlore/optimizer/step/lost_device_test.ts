@@ -252,10 +252,10 @@ describeStandIn('webgpu', 'a lost device', () => {
     const weights = await training.weights();
     await destroy();
     const message =
-      "OwLoreOptimizer: the device of the backend 'webgpu' is lost (destroyed: by a test), with all weights and states on it. " +
+      "OwLoreOptimizer: the device of the backend 'webgpu' is lost (destroyed: by a test), with all weights and states. " +
       "To go on: const factory = tf.findBackendFactory('webgpu'); tf.removeBackend('webgpu'); " +
       "tf.registerBackend('webgpu', factory); await tf.setBackend('webgpu'); then make model, optimizer and callback again: " +
-      'there is no checkpoint of this training to go on from; a CheckpointCallback saves some';
+      'there is no checkpoint of this training; a CheckpointCallback saves some';
     const {optimizer} = training;
     expect(() => training.step()).to.throw(message);
     expect(() => optimizer.applyGradients({})).to.throw(message);
