@@ -59,6 +59,17 @@ describe('demo/web: errors', () => {
     );
   });
 
+  it('of an option name its setting, and of a model’s name what one looks like', () => {
+    expect(
+      textOf(
+        'bad-option',
+        'fineTuneInWorker: maxLength must be an integer >= 1 and <= 128; got 100000',
+      ),
+    ).to.equal('“Tokens in a row” must be an integer >= 1 and <= 128; got 100000.');
+    const name = textOf('bad-option', "fineTuneInWorker: model must be 'owner/name' of the Hugging Face Hub, or the http(s) URL of a folder; got 'foo'"); // prettier-ignore
+    expect(name).to.match(/^A name of the Hub is as HuggingFaceTB\/SmolLM2-135M; got 'foo'\. /);
+  });
+
   it('leave what is no setting of the page, and words of data, as they are', () => {
     for (const text of [
       'give a token by the option `token`',
