@@ -14,8 +14,13 @@ interface Cut<Args> {
   along: keyof Args & string;
   /** What a part moves of the other arguments, by each that the parts before it have: most are addresses, in bytes. */
   steps: Partial<Record<keyof Args, number>>;
-  /** How many go together; default 1. Each part has as many of these as any other, or one more. */
+  /** How many go together; default 1. */
   together?: number;
+  /**
+   * Whether each thread's part is followed by a smaller one, which whoever is done sooner takes: one thread is often slower than another,
+   * and the caller waits for the last. In calls so long that a part more costs nothing beside that.
+   */
+  isLong?: boolean;
   /** No part is as small as this, because it would be computed in another order. */
   tooFew?: number;
   /** An argument that is memory to work in; whoever calls has taken {@link threadsOf} times its bytes. */
@@ -28,6 +33,12 @@ interface Cut<Args> {
  */
 const [MIN_PRODUCTS, MIN_WEIGHTS, MIN_NUMBERS] = [1e6, 2 ** 16, 2 ** 16];
 const [MIN_EXPONENTIALS, MIN_COPIED] = [2 ** 14, 2 ** 19];
+
+/** Products so many times as long as the shortest that are cut are long. */
+const LONG = 8;
+
+/** What the parts that come first have of a long call; the rest is in as many again. */
+const FIRST_PARTS = 0.8;
 
 /** Numbers of whole cache lines; and columns that few rows are multiplied by together, of both kinds of the module. */
 const [VECTORS, COLUMNS] = [16, 24];
@@ -44,20 +55,23 @@ const cuts: {
 } = {
   multiply({rows, columns, inner, transposeA, aStep, transposeB, bStep, cStep}, tiles) {
     const isFew = rows <= FEW_ROWS;
-    const isWorth = isFew ? columns * inner >= MIN_WEIGHTS : rows * columns * inner >= MIN_PRODUCTS;
+    const products = rows * columns * inner;
+    const isWorth = isFew ? columns * inner >= MIN_WEIGHTS : products >= MIN_PRODUCTS;
     if (!isWorth) return false;
+    const isLong = products >= LONG * MIN_PRODUCTS;
     if (isFew || rows <= columns) {
       const steps = {b: transposeB ? bStep : 4, c: 4};
-      return {along: 'columns', steps, together: isFew ? COLUMNS : tiles.TILE_COLUMNS};
+      return {along: 'columns', steps, together: isFew ? COLUMNS : tiles.TILE_COLUMNS, isLong};
     }
     return {
       along: 'rows',
       steps: {a: transposeA ? 4 : aStep, c: cStep},
       together: tiles.TILE_ROWS,
       tooFew: FEW_ROWS,
+      isLong,
     };
   },
-  multiplySections: () => ({along: 'count', steps: {first: 1}}),
+  multiplySections: () => ({along: 'count', steps: {first: 1}, isLong: true}),
   multiplyBfloat16: ({columns, inner, transposeB, bStep}) =>
     columns * inner >= MIN_WEIGHTS && {
       along: 'columns',
@@ -222,18 +236,21 @@ function inSections(
 /** What is another in each part of a call; fewer than two if it stays whole. */
 function partsOf(
   named: Readonly<Record<string, number>>,
-  {along, steps, together = 1, tooFew = 0}: Cut<Record<string, number>>,
+  {along, steps, together = 1, tooFew = 0, isLong = false}: Cut<Record<string, number>>,
   threads: number,
 ): Array<Record<string, number>> {
   const total = named[along]!;
+  const first = isLong ? Math.floor((FIRST_PARTS * total) / threads / together) * together : 0;
   const parts: Array<Record<string, number>> = [];
-  for (let from = 0, count, left = threads; from < total; from += count, left--) {
+  for (let from = 0, count, left = threads; from < total; from += count) {
     const rest = total - from;
-    const size = together * Math.ceil(rest / left / together);
+    const isFirst = first > tooFew && parts.length < threads;
+    const size = isFirst ? first : together * Math.ceil(rest / left / together);
     count = Math.min(size, rest - size) > tooFew ? size : rest;
     const part: Record<string, number> = {[along]: count};
     for (const name in steps) part[name] = named[name]! + from * steps[name]!;
     parts.push(part);
+    if (!isFirst) left--;
   }
   return parts;
 }
