@@ -168,6 +168,8 @@ export interface StorageNeed {
   kept: number;
   /** While a checkpoint is written beside the one before it. */
   peak: number;
+  /** Beside `kept`, what `save` writes of the model in one form, until `deleteSaved`. */
+  saved: number;
   /** That the browser lets this page store beside what is there; null if it does not say. */
   free: number | null;
 }

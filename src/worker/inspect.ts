@@ -1,6 +1,7 @@
 /** What a training would be, before any weight of its model is read. */
 import {sizesOfModel, numbersIn} from '../memory/estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
+import {openLlama} from '../llama/files/load_llama';
 import {choiceOf, surveyData, type DataSurvey} from '../llama/text/data_survey';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {emptyReport, problemText, worstFirst} from '../llama/text/dataset_report';
@@ -40,6 +41,9 @@ export async function inspect(
   try {
     const opened = await openModel(OWNER, settings);
     const {configJson, config} = opened;
+    await turn();
+    // of files at hand also the headers of the weights
+    if (typeof settings.model !== 'string') await (await openLlama(settings.model)).close();
     await turn();
     const {survey, wrong} = await surveyOf(settings, opened, turn);
     const {packing = false} = settings.dataset;

@@ -29,5 +29,5 @@ export async function storageNeed(
   const texts = Object.values(data).map((file) => new Blob([file]));
   const files = [...copied, ...texts].reduce((sum, {size}) => sum + size, 0);
   const kept = files + checkpoint;
-  return {kept, peak: kept + checkpoint, free: await freeStorage()};
+  return {kept, peak: kept + checkpoint, saved: weights, free: await freeStorage()};
 }

@@ -465,6 +465,17 @@ describe(`a training in a worker, on ${backend}`, () => {
     link.close();
   });
 
+  it('refuses in an inspection files of a model whose headers are wrong', async () => {
+    const link = new Link(workerInNode(), () => undefined);
+    const name = 'model.safetensors';
+    const weights = await new Blob([model[name]!]).bytes();
+    const cut = {...model, [name]: new Blob([weights.subarray(0, -4)])};
+    const error = await rejection(link.call('inspect', [{...options, model: cut}]));
+    expect(error).to.include({code: 'wrong-file'});
+    expect(error.message).to.include(name);
+    link.close();
+  });
+
   it('says in an inspection that nothing can be learnt, and why', async () => {
     const link = new Link(workerInNode(), () => undefined);
     const inspect = async (
