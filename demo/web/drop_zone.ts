@@ -9,22 +9,34 @@ export interface DropZoneOptions {
   /** Whether a whole folder may be chosen, too. */
   takesFolder: boolean;
   onFiles: (files: Record<string, File>) => void;
+  /** What is taken when the files are removed, in words. */
+  instead: string;
+  onRemove: () => void;
 }
 
 export class DropZone {
   readonly element: HTMLElement;
   private readonly note = element('p', {className: 'note'});
+  private readonly remove = element('button', {
+    type: 'button',
+    textContent: 'Remove',
+    hidden: true,
+  });
 
   constructor(private readonly options: DropZoneOptions) {
     const chooseFiles = this.chooser('Choose files', false);
     const buttons = element('div', {className: 'buttons'}, ...chooseFiles);
     if (options.takesFolder) buttons.append(...this.chooser('Choose a folder', true));
+    this.remove.addEventListener('click', () => {
+      this.show({});
+      options.onRemove();
+    });
     this.element = element(
       'div',
       {className: 'drop'},
       element('p', {textContent: options.text}),
       buttons,
-      this.note,
+      element('div', {className: 'chosen'}, this.note, this.remove),
     );
     this.listen();
   }
@@ -34,10 +46,15 @@ export class DropZone {
     const all = Object.entries(files);
     const bytes = all.reduce((sum, [, {size}]) => sum + size, 0);
     const [first] = all[0] ?? [];
-    this.note.textContent =
-      first === undefined
-        ? ''
-        : `${all.length === 1 ? nameText(first) : `${countText(all.length)} files, ${nameText(first)} …`}, ${bytesText(bytes)}`;
+    this.remove.hidden = first === undefined;
+    if (first === undefined) {
+      this.note.textContent = '';
+      return;
+    }
+    const names =
+      all.length === 1 ? nameText(first) : `${countText(all.length)} files, ${nameText(first)} …`;
+    this.note.textContent = `${names}, ${bytesText(bytes)}`;
+    this.remove.setAttribute('aria-label', `Remove ${names}, and take ${this.options.instead}`);
   }
 
   private chooser(label: string, isFolder: boolean): HTMLElement[] {

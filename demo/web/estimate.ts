@@ -1,7 +1,7 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
 import {dataTitle, givenBytes, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
-import {inPageWords, wordsOf} from './errors';
+import {codeOf, inPageWords, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {settingNames, settings, type SettingName} from './settings';
@@ -13,6 +13,8 @@ const LONG_TEXT = 1e6;
 const MOST_EXAMPLES = 5;
 const MOST_LETTERS = 1200; // of an example
 const MOST_PROBLEMS = 4;
+/** Errors that come again unless something else is chosen, by their codes. */
+const LASTING = ['wrong-file', 'refused', 'bad-option'];
 
 export class EstimatePanel {
   /** Why nothing can be learnt of what is chosen, in words; null where there is no such reason, or none is known yet. */
@@ -24,6 +26,8 @@ export class EstimatePanel {
   private shown = '';
   /** Whether a run has kept what was asked from being answered. */
   private isCut = false;
+  /** Whether the Hub did not give what was asked for. */
+  private isRefused = false;
   private readonly idle = byId('estimate-note').textContent;
   private readonly askSoon = afterPause(() => void this.ask(), PAUSE);
 
@@ -43,12 +47,20 @@ export class EstimatePanel {
   update(): void {
     this.count++;
     this.asking ??= new AbortController();
+    this.isRefused = false;
     const {choice} = this.form;
     const lack = missing(choice);
+    const wrong = this.wrongText();
     if (lack !== null || this.shown !== titleOf(choice)) this.clear();
-    this.say(lack ?? askingText(givenBytes(choice)));
+    else if (wrong !== null) clearEstimate();
+    this.say(lack ?? wrong ?? askingText(givenBytes(choice)));
     this.setReason(lack);
     this.askSoon();
+  }
+
+  /** Asks once more for what the Hub refused, as its conditions may have been accepted elsewhere. */
+  askAgain(): void {
+    if (this.isRefused) this.update();
   }
 
   /** Asks no longer, as a run takes all of the processor. */
@@ -74,7 +86,7 @@ export class EstimatePanel {
     const {asking} = this;
     if (!asking) return;
     const asked = ++this.count;
-    if (missing(this.form.choice) !== null) {
+    if (missing(this.form.choice) !== null || this.wrongText() !== null) {
       this.asking = null;
       return;
     }
@@ -86,7 +98,12 @@ export class EstimatePanel {
       if (asked !== this.count) return;
       this.shown = titleOf(this.form.choice);
       this.onFound(inspection);
-      this.showEstimate(inspection);
+      const wrong = this.wrongText(); // by the blocks that were found
+      if (wrong === null) this.showEstimate(inspection);
+      else {
+        clearEstimate();
+        this.say(wrong);
+      }
       showPreview(inspection);
       if (inspection.data.tokens > 0) return;
       this.say('There is nothing to learn: see why below.', true);
@@ -97,9 +114,23 @@ export class EstimatePanel {
       if (asked !== this.count) return;
       this.clear();
       this.say(wordsOf(error).text, true);
+      const code = codeOf(error);
+      this.isRefused = code === 'refused';
+      if (!LASTING.includes(code)) return;
+      this.setReason(
+        `Cannot fine-tune ${modelTitle(this.form.choice)}: see why under “Will it fit?”.`,
+      );
     } finally {
       if (asked === this.count) this.asking = null;
     }
+  }
+
+  /** What is to be corrected before anything can be computed; null if nothing is. */
+  private wrongText(): string | null {
+    const name = this.form.firstWrong;
+    return name === undefined
+      ? null
+      : `Correct “${settings[name].label}”, then what it takes is computed here.`;
   }
 
   private setReason(reason: string | null): void {
@@ -178,24 +209,36 @@ let ghost: Element | null = null;
 function clear(): void {
   // a word of what will be there
   ghost ??= document.querySelector('#examples .ghost');
+  byId('examples').replaceChildren(ghost!);
+  setText(byId('problems'), '');
+  clearEstimate();
+}
+
+function clearEstimate(): void {
   const stack = byId('estimate-stack');
   stack.replaceChildren();
   stack.ariaLabel = 'No estimate yet';
-  byId('examples').replaceChildren(ghost!);
-  for (const id of ['estimate-whole', 'problems']) setText(byId(id), '');
+  setText(byId('estimate-whole'), '');
   showStorage(null);
 }
 
 /** What the run keeps, and whether there is room for it. */
 function showStorage(storage: Inspection['storage']): void {
   const note = byId('estimate-storage');
-  const isShort = storage !== null && storage.free !== null && storage.free < storage.peak;
+  const isShort = storage !== null && storage.free !== null && storage.free < mostOf(storage);
   note.classList.toggle('short', isShort);
   setText(note, storage === null ? '' : storageText(storage, isShort));
 }
 
-function storageText({kept, peak, free}: StorageNeed, isShort: boolean): string {
-  const need = `Keeps up to ${bytesText(kept)} in this browser, ${bytesText(peak)} while it saves`;
+/** The most that is there at a time: two checkpoints, or the model as it was saved and the file of a download that is made of it. */
+function mostOf({kept, peak, saved}: StorageNeed): number {
+  return Math.max(peak, kept + 2 * saved);
+}
+
+/** A download stays in the storage until a later visit. */
+function storageText(storage: StorageNeed, isShort: boolean): string {
+  const {kept, saved, free} = storage;
+  const need = `Keeps up to ${bytesText(kept + saved)} in this browser with a download, ${bytesText(mostOf(storage))} while it saves`;
   return isShort
     ? `${need}: more than the ${bytesText(free!)} that are free. Delete earlier runs below, or make room on the disk.`
     : `${need}.`;

@@ -137,9 +137,12 @@ export class Form {
     this.refresh();
   }
 
-  /** The first of the settings that is no value which it takes. */
+  /** The first of the settings that play a part and is no value which it takes. */
   get firstWrong(): SettingName | undefined {
-    return settingNames.find((name) => this.fields[name].input.ariaInvalid === 'true');
+    return settingNames.find((name) => {
+      const {ariaInvalid, disabled} = this.fields[name].input;
+      return ariaInvalid === 'true' && !disabled;
+    });
   }
 
   focus(name: SettingName): void {
@@ -147,9 +150,10 @@ export class Form {
     this.fields[name].input.focus();
   }
 
-  set isLocked(isLocked: boolean) {
+  /** Locks it while a run is under way, or unlocks it, and says how the next run is started: one that has ended is left first. */
+  lock(isLocked: boolean, hasEnded: boolean): void {
     byId<HTMLFieldSetElement>('fields').disabled = isLocked;
-    setText(byId('own-note'), isLocked ? lockedText : openText);
+    setText(byId('own-note'), isLocked ? lockedText : hasEnded ? endedText : openText);
   }
 
   /** Takes how many blocks the chosen model has, which is the range of γ. */
@@ -310,6 +314,11 @@ export class Form {
     return new DropZone({
       text: 'Drop a model’s folder, or a GGUF file',
       takesFolder: true,
+      instead: 'the built-in model',
+      onRemove: () => {
+        this.kept.modelFiles.files = {};
+        this.modelTabs.choose('built-in');
+      },
       onFiles: (files) => {
         this.kept.modelFiles.files = files;
         this.modelChanged();
@@ -330,6 +339,11 @@ export class Form {
     const {element: zone} = new DropZone({
       text: 'Drop files of examples',
       takesFolder: false,
+      instead: texts['moby-dick'],
+      onRemove: () => {
+        this.kept.dataFiles.files = {};
+        this.dataTabs.choose('moby-dick');
+      },
       onFiles: (files) => {
         this.kept.dataFiles.files = files;
         this.changed();
@@ -340,6 +354,7 @@ export class Form {
 }
 
 const openText = 'Choose here what the next run is of, then start it above.';
+const endedText = 'Choose here what the next run is of, then click “New run” above, and start it.';
 const lockedText = 'A run is under way: choose for the next one when it has ended.';
 const builtInBlocks = 8;
 const builtInModelText = `1.7 million parameters in ${builtInBlocks} blocks, which have read presidents’ speeches. Small enough for any computer.`;
@@ -388,13 +403,17 @@ class Tabs {
     this.inputs = tabs.map(({value}) => element('input', {type: 'radio', name, value}));
     tabs.forEach(({value, label}, i) => {
       list.append(element('label', {}, this.inputs[i]!, label));
-      this.inputs[i]!.addEventListener('change', () => {
-        this.select(value);
-        this.onSelect(value);
-      });
+      this.inputs[i]!.addEventListener('change', () => this.choose(value));
     });
     frame.append(...tabs.map(({panel}) => panel));
     this.select(tabs[0]!.value);
+  }
+
+  /** As a click on it does. */
+  choose(value: string): void {
+    this.select(value);
+    this.inputs.find((input) => input.checked)!.focus();
+    this.onSelect(value);
   }
 
   select(value: string): void {

@@ -20,7 +20,7 @@ import {
 } from './library';
 import {showKeptModels} from './kept_models';
 import {refuseStrayDrops} from './drop_zone';
-import {hideNotice, showError, showNotice} from './notice';
+import {hideFormNotice, hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
@@ -68,6 +68,7 @@ const estimate = new EstimatePanel(
 // --- the address
 
 function formChanged(): void {
+  hideFormNotice();
   noteAddress();
   estimate.update();
 }
@@ -124,7 +125,7 @@ async function start(): Promise<void> {
     return;
   }
   if (lack !== null) {
-    showNotice(lack);
+    showNotice(lack, [], {isOfForm: true});
     return;
   }
   clear();
@@ -275,7 +276,7 @@ function failed(error: unknown): void {
       : isOfGpu
         ? [{label: 'Start on wasm', act: startOnWasm}]
         : [];
-  showError(error, actions);
+  showError(error, actions, {isOfForm: !hadSteps});
   console.info(error);
   void refreshRuns();
 }
@@ -350,7 +351,7 @@ const focusButtonSoon = buttonFocus(byId('launch'));
 
 function lock(): void {
   const isBusy = state !== 'idle' && state !== 'ended';
-  form.isLocked = isBusy;
+  form.lock(isBusy, state === 'ended');
   runs.isLocked = isBusy;
 }
 
@@ -521,6 +522,10 @@ document.querySelector('.skip')!.addEventListener('click', (event) => {
 });
 addEventListener('hashchange', () => {
   if (location.hash.includes('=') && state === 'idle') location.reload();
+});
+
+addEventListener('focus', () => {
+  if (state === 'idle' || state === 'ended') estimate.askAgain();
 });
 
 // Runs may have ended in other tabs meanwhile.

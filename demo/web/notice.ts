@@ -12,14 +12,19 @@ interface NoticeOptions {
   /** What else there is to know, folded. */
   details?: string | undefined;
   onClose?: () => void;
+  /** Whether it is about what the form has, and is out of date when that changes. */
+  isOfForm?: boolean;
 }
+
+let isOfForm = false;
 
 /** Shows a message with what can be done about it. */
 export function showNotice(
   text: string,
   actions: readonly Action[] = [],
-  {kind = 'bad', details, onClose = () => undefined}: NoticeOptions = {},
+  {kind = 'bad', details, onClose = () => undefined, ...about}: NoticeOptions = {},
 ): void {
+  isOfForm = about.isOfForm ?? false;
   const notice = byId('notice');
   notice.classList.toggle('friendly', kind === 'friendly');
   const buttons = [...actions, {label: 'Close', act: onClose}].map(({label, act}) => {
@@ -45,11 +50,20 @@ export function showNotice(
 }
 
 /** Shows what an error is, and the way out. */
-export function showError(error: unknown, actions: readonly Action[] = []): void {
+export function showError(
+  error: unknown,
+  actions: readonly Action[] = [],
+  about: Pick<NoticeOptions, 'isOfForm'> = {},
+): void {
   const {text, details} = wordsOf(error);
-  showNotice(text, actions, {details});
+  showNotice(text, actions, {details, ...about});
 }
 
 export function hideNotice(): void {
   byId('notice').hidden = true;
+}
+
+/** Hides what was said about an earlier choice. */
+export function hideFormNotice(): void {
+  if (isOfForm) hideNotice();
 }

@@ -128,6 +128,8 @@ const names = [
   '<b>.json',
 ];
 
+const way = 'Choose other files; what is taken stands below';
+
 describe('a hostile file', () => {
   let tab: Tab;
   let before: number;
@@ -142,7 +144,7 @@ describe('a hostile file', () => {
     expect(tab.errors).to.eql([]);
   });
 
-  it('of a model is refused in words, and the page stays as it was', async function () {
+  it('of a model cannot be started with and is refused in words, and the page stays as it was', async function () {
     this.timeout(240_000); // a worker for each
     const {page} = tab;
     await page.locator('input[name=data][value=pasted]').check();
@@ -153,6 +155,29 @@ describe('a hostile file', () => {
       await isRefused(title, words);
     }
     await choose(own);
+    await trains();
+  });
+
+  it('of a model with which one starts before it is read is refused in words, too', async () => {
+    const {page} = tab;
+    await page.locator('input[name=model][value=files]').check();
+    for (const title of [
+      'safetensors: a type of markup',
+      'GGUF: an architecture of markup',
+      'config: a model of markup',
+    ]) {
+      const [files, words] = models[title]!;
+      await choose(files);
+      await tab.click('start');
+      const notice = page.locator('#notice:visible');
+      await notice.waitFor();
+      await tab.isIn('idle');
+      const text = await notice.textContent();
+      expect(text, title).to.match(words);
+      expect(text, title).to.include(way);
+    }
+    await choose(own);
+    expect(await page.locator('#notice').isVisible()).to.equal(false);
     await trains();
   });
 
@@ -213,16 +238,16 @@ describe('a hostile file', () => {
       .setInputFiles(Object.entries(files).map(([name, buffer]) => ({name, mimeType: '', buffer})));
   }
 
-  /** Begins, and waits until the page says what is wrong, with a way out. */
+  /** Waits until the page says what is wrong, with a way out. */
   async function isRefused(title: string, words: RegExp): Promise<void> {
-    await tab.click('start');
-    const notice = tab.page.locator('#notice:visible');
-    await notice.waitFor();
-    await tab.isIn('idle');
-    const text = await notice.textContent();
+    await tab.page.locator('#phase').filter({hasText: 'Cannot fine-tune'}).waitFor();
+    expect(await tab.text('phase')).to.match(/(your model|\.gguf|\.json): see why under/);
+    const start = tab.page.locator('#start');
+    expect(await start.isDisabled(), title).to.equal(true);
+    expect(await start.getAttribute('aria-describedby')).to.equal('phase');
+    const text = await tab.page.locator('#estimate-note').textContent();
     expect(text, title).to.match(words);
-    expect(text, title).to.include('Choose other files; what is taken stands below');
-    await notice.getByRole('button', {name: 'Close'}).click();
+    expect(text, title).to.include(way);
   }
 
   async function trains(): Promise<void> {

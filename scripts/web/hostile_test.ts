@@ -98,10 +98,16 @@ describe('a hostile', () => {
       if (title === 'settings') {
         expect(await tab.page.inputValue('#setting-steps')).to.equal('');
       } else {
-        await tab.click('start');
-        await tab.page.locator('#notice:visible').waitFor();
-        await tab.isIn('idle');
-        expect(await tab.text('notice')).to.match(/\w+ \w+ \w+/);
+        await tab.page.locator('.tight #estimate-note').waitFor();
+        expect(await tab.text('estimate-note')).to.match(/\w+ \w+ \w+/);
+        // a host that does not answer may do so the next time
+        const start = tab.page.locator('#start');
+        if (await start.isEnabled()) {
+          await start.click();
+          await tab.page.locator('#notice:visible').waitFor();
+          await tab.isIn('idle');
+          expect(await tab.text('notice')).to.match(/\w+ \w+ \w+/);
+        } else expect(await tab.text('phase')).to.match(/^Cannot fine-tune /);
       }
       // what the policy has refused is said in the console
       await expectNothing(tab, before, /Content Security Policy|Failed to load resource/);

@@ -132,31 +132,35 @@ describe('a model of one’s own', () => {
 
     it('that nobody has is said to be unknown, and another name trains', async () => {
       const {tab} = await open({}, 'somebody/Nothing');
+      const words =
+        /^'somebody\/Nothing' is not a model that the Hub shows \(401\); check the name; .* stand under “Model”/;
+      await isRefused(tab, words);
+      // one who is faster than the estimate
+      await tab.page.fill('#hub-name', 'somebody/Else');
+      await tab.page.keyboard.press('Tab');
       await tab.click('start');
-      expect(await noticeOf(tab)).to.match(
-        /^'somebody\/Nothing' is not a model that the Hub shows \(401\); check the name; .* stand under “Model”/,
-      );
+      expect(await noticeOf(tab)).to.match(/^'somebody\/Else' is not a model that the Hub shows/);
       await tab.page.fill('#hub-name', name);
+      await tab.page.locator('#notice').waitFor({state: 'hidden'});
       await tab.click('start');
       await tab.reaches(1);
     });
 
     it('that is private or behind conditions is said to be, and trains with a token', async () => {
       const {tab} = await open({token: 'hf_secret'});
-      await tab.click('start');
-      expect(await noticeOf(tab)).to.match(
-        /private, give a token of yours. Name and token stand under “Model”/,
-      );
+      await isRefused(tab, /private, give a token of yours. Name and token stand under “Model”/);
       await tab.page.fill('#hub-token', 'hf_wrong');
-      await tab.click('start');
-      expect(await noticeOf(tab)).to.match(/^The Hub does not accept your token/);
+      await isRefused(tab, /^The Hub does not accept your token/);
       hub.options.isGated = true;
       await tab.page.fill('#hub-token', 'hf_secret');
-      await tab.click('start');
-      expect(await noticeOf(tab)).to.match(
+      await isRefused(
+        tab,
         /accept them at https:\/\/huggingface\.co\/somebody\/Demo-2M with the account of your token/,
       );
       hub.options.isGated = false;
+      // who has accepted them in another tab comes back to this one
+      await tab.page.evaluate(() => dispatchEvent(new Event('focus')));
+      await isEstimated(tab);
       await tab.click('start');
       await tab.reaches(1);
       expect([...hub.tokens])
@@ -332,6 +336,15 @@ async function isEstimated(tab: Tab): Promise<void> {
     .locator('#estimate-note')
     .filter({hasText: /1\.71\smillion parameters in 8 blocks/})
     .waitFor();
+}
+
+/** Waits until it is said why the model cannot be had, and that it cannot be started with. */
+async function isRefused(tab: Tab, words: RegExp): Promise<void> {
+  await tab.page.locator('#estimate-note').filter({hasText: words}).waitFor();
+  expect(await tab.page.locator('#start').isDisabled()).to.equal(true);
+  expect(await tab.text('phase')).to.match(
+    /^Cannot fine-tune somebody.*see why under “Will it fit\?”\.$/,
+  );
 }
 
 async function noticeOf(tab: Tab): Promise<string> {

@@ -1,0 +1,105 @@
+/** The form: what it says goes with what it has, and what was chosen can be taken back. */
+import {expect} from 'chai';
+import {hosts, newContext} from './browsers';
+import {quick, Tab} from './tab';
+
+const wrongModel = {name: 'model.gguf', mimeType: '', buffer: Buffer.from('no GGUF')};
+const examples = {
+  name: 'a.txt',
+  mimeType: '',
+  buffer: Buffer.from('Call me Ishmael.\n'.repeat(40)),
+};
+
+describe('the form', () => {
+  let tab: Tab;
+  beforeEach(async () => {
+    const settings = {...quick, steps: 2, sampleEvery: 0};
+    tab = await Tab.open(await newContext(), hosts().preview.url, settings);
+  });
+  afterEach(() => expect(tab.errors).to.eql([]));
+
+  it('has files removed by a key, and takes the built-in model and text again', async () => {
+    const {page} = tab;
+    for (const [name, file, label, builtIn] of [
+      ['model', wrongModel, 'Remove model.gguf, and take the built-in model', 'built-in'],
+      ['data', examples, 'Remove a.txt, and take Moby-Dick', 'moby-dick'],
+    ] as const) {
+      const remove = page.locator(`#${name}-panel`).getByRole('button', {name: /^Remove/});
+      await page.locator(`input[name=${name}][value=files]`).check();
+      expect(await remove.count()).to.equal(0);
+      await page.locator(`#${name}-panel .drop:visible input`).first().setInputFiles(file);
+      expect(await remove.getAttribute('aria-label')).to.equal(label);
+      await page.locator('#estimate-note').filter({hasNotText: 'Computing'}).waitFor();
+      await remove.press('Enter');
+      const radio = page.locator(`input[name=${name}][value=${builtIn}]`);
+      expect(await radio.isChecked()).to.equal(true);
+      expect(await radio.evaluate((input) => document.activeElement === input)).to.equal(true);
+      expect(await tab.text('phase')).to.equal('Fine-tunes the built-in model on Moby-Dick.');
+      await page.locator(`input[name=${name}][value=files]`).check();
+      expect(await remove.count()).to.equal(0);
+      expect(await tab.text('phase')).to.match(/^Drop/);
+      await page.locator(`input[name=${name}][value=${builtIn}]`).check();
+    }
+    await tab.click('start');
+    await tab.isIn('ended');
+  });
+
+  it('says nothing of what a run takes while a setting is no value, and leads to it', async () => {
+    const {page} = tab;
+    const note = page.locator('#estimate-note');
+    const yes = note.filter({hasText: /^Yes: it takes/});
+    const rank = page.locator('#setting-rank');
+    await rank.focus();
+    await yes.waitFor();
+    for (const correct of [
+      () => rank.fill('4'),
+      () => page.locator('#setting-method').selectOption('full'), // which has no rank
+    ]) {
+      await rank.fill('x');
+      expect(await note.textContent()).to.equal(
+        'Correct “Rank”, then what it takes is computed here.',
+      );
+      await page.waitForTimeout(1500); // it is not computed
+      expect(await note.textContent()).to.match(/^Correct “Rank”/);
+      expect(await page.locator('#estimate-stack svg').count()).to.equal(0);
+      expect(await tab.text('estimate-storage')).to.equal('');
+      await tab.click('start');
+      expect(await rank.evaluate((input) => document.activeElement === input)).to.equal(true);
+      await correct();
+      await yes.waitFor();
+    }
+    await tab.click('start');
+    await tab.isIn('ended');
+  });
+
+  it('says how the next run is started, and no more than is kept of this one', async () => {
+    const {page} = tab;
+    const note = page.locator('#own-note');
+    const toStart = 'Choose here what the next run is of, then start it above.';
+    expect(await note.textContent()).to.equal(toStart);
+    const storage = page.locator('#estimate-storage');
+    await storage.filter({hasText: 'Keeps up to'}).waitFor();
+    const [, most] = /^Keeps up to ([\d.]+)\sMB in this browser with a download/.exec(
+      (await storage.textContent())!,
+    )!;
+    await tab.click('start');
+    await tab.isIn('ended');
+    await note.filter({hasText: 'click “New run” above, and start it.'}).waitFor();
+    await tab.download('download-safetensors');
+    await page.locator('#download-note').filter({hasText: 'Handed'}).waitFor();
+    const kept = await page.evaluate(async () => {
+      const folders = [await navigator.storage.getDirectory()];
+      let bytes = 0;
+      for (const folder of folders) {
+        const entries = folder as unknown as {values(): AsyncIterable<FileSystemHandle>};
+        for await (const entry of entries.values())
+          if (entry.kind === 'directory') folders.push(entry as FileSystemDirectoryHandle);
+          else bytes += (await (entry as FileSystemFileHandle).getFile()).size;
+      }
+      return bytes;
+    });
+    expect(kept / 1e6).to.be.within(0.7 * Number(most), Number(most));
+    await tab.click('again');
+    await note.filter({hasText: toStart}).waitFor();
+  });
+});
