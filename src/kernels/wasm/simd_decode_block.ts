@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
-import {threadsOf} from './parallel';
+import {multiplyEach, threadsOf} from './parallel';
 import type {SimdModule} from './simd_module';
 
 /** Of each block. */
@@ -17,6 +17,15 @@ type Inputs = KernelArgs<
   OwLoreDecodeBlockAttrs,
   OptionalOwnInputs | 'padding'
 >['inputs'];
+
+/** A weight `[inner, columns]` of a block, and where its product goes. */
+interface Weight {
+  weight: tf.TensorInfo;
+  columns: number;
+  c: number;
+  add?: boolean;
+  bias?: tf.TensorInfo;
+}
 
 /** OwLoreDecodeBlock. */
 export function simdDecodeBlock(
@@ -79,26 +88,20 @@ function decodeInPlace(
   const at = (tensor: tf.TensorInfo): number => addressOf(backend, tensor);
   const to = at(y);
 
-  /** `c = a · weight`, or `c += a · weight`, for a weight `[inner, columns]`, and the bias if there is one. */
-  const multiply = (
-    a: number,
-    weight: tf.TensorInfo,
-    inner: number,
-    columns: number,
-    c: number,
-    add = false,
-    bias?: tf.TensorInfo,
-  ): void => {
-    const b = at(weight);
-    const step = columns * 4;
-    // Whole literals: those with a spread take a twentieth of the time of a product.
-    // prettier-ignore
-    if (weight.dtype === 'int32')
-      module.multiplyBfloat16({rows, columns, inner, a, b, bStep: columns * 2, transposeB: false, c, cStep: step, add});
-    else
-      module.multiply({rows, columns, inner, a, aStep: inner * 4, transposeA: false, b, bStep: step, transposeB: false, c, cStep: step, add});
-    if (!bias) return;
-    module.addBias({x: c, rows, columns, bias: at(bias), lower: -Infinity, upper: Infinity});
+  /** `c = a · weight`, or `c += a · weight`, for each weight `[inner, columns]`, and the bias if there is one. */
+  const multiply = (a: number, inner: number, factors: readonly Weight[]): void => {
+    multiplyEach(
+      module,
+      {rows, inner, a},
+      factors.map(({weight, columns, c, add = false}) => {
+        const isBfloat16 = weight.dtype === 'int32';
+        const [b, bStep] = [at(weight), columns * (isBfloat16 ? 2 : 4)];
+        return {columns, b, bStep, isBfloat16, c, cStep: columns * 4, add};
+      }),
+    );
+    for (const {bias, columns, c} of factors) {
+      if (bias) module.addBias({x: c, rows, columns, bias: at(bias), lower: -Infinity, upper: Infinity}); // prettier-ignore
+    }
   };
   /** The norm of the rows of `y` as they are by then. */
   const normalize = (weight: tf.TensorInfo, normalized: number): void => {
@@ -119,9 +122,11 @@ function decodeInPlace(
     }) as [number, number, number, number, number, number, number, number];
 
     normalize(inputs.norm, normalized);
-    multiply(normalized, inputs.q, hidden, queries, q, false, inputs.qBias);
-    multiply(normalized, inputs.k, hidden, keyWidth, k, false, inputs.kBias);
-    multiply(normalized, inputs.v, hidden, keyWidth, v, false, inputs.vBias);
+    multiply(normalized, hidden, [
+      {weight: inputs.q, columns: queries, c: q, bias: inputs.qBias},
+      {weight: inputs.k, columns: keyWidth, c: k, bias: inputs.kBias},
+      {weight: inputs.v, columns: keyWidth, c: v, bias: inputs.vBias},
+    ]);
     module.attendLast({
       rows,
       keyHeads,
@@ -145,13 +150,15 @@ function decodeInPlace(
       y: mixed,
       workspace,
     });
-    multiply(mixed, inputs.o, queries, hidden, to, true);
+    multiply(mixed, queries, [{weight: inputs.o, columns: hidden, c: to, add: true}]);
 
     normalize(inputs.mlpNorm, normalized);
-    multiply(normalized, inputs.gate, hidden, intermediate, gate);
-    multiply(normalized, inputs.up, hidden, intermediate, up);
+    multiply(normalized, hidden, [
+      {weight: inputs.gate, columns: intermediate, c: gate},
+      {weight: inputs.up, columns: intermediate, c: up},
+    ]);
     module.swiglu({gate, up, size: rows * intermediate, y: gated});
-    multiply(gated, inputs.down, intermediate, hidden, to, true);
+    multiply(gated, intermediate, [{weight: inputs.down, columns: hidden, c: to, add: true}]);
   });
   return results;
 }

@@ -8,6 +8,7 @@ import {createHash} from 'node:crypto';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
 import '../../../src/preload/llama';
 import {
   OwLoreOptimizer,
@@ -34,6 +35,7 @@ import {simdModule} from '../../../src/kernels/wasm/simd_module';
 import type {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
 import {WORD} from '../../../src/kernels/wasm/thread_worker';
 import {createRandom} from '../../../src/common/random';
+import {Decoder} from '../../../src/llama/generation/decoder';
 import {loadBackend} from '../../../tools/load_backend';
 
 /** What the process says. */
@@ -200,6 +202,7 @@ const tasks: Record<string, () => Promise<unknown>> = {
       const texts = await generateBatch(model, prompts, {maxNewTokens: 12});
       texts.push(await generate(model, prompts[0]!, {maxNewTokens: 12}));
       for (const {ids} of texts) hash.update(Int32Array.from(ids));
+      await addLogits(model, prompts);
       model.dispose();
     }
   },
@@ -212,6 +215,18 @@ const tasks: Record<string, () => Promise<unknown>> = {
     return JSON.stringify(scores);
   },
 };
+
+/** The logits after prompts and a token more, of all prompts together. */
+async function addLogits(model: tfl.LayersModel, prompts: readonly number[][]): Promise<void> {
+  const decoders = prompts.map(() => new Decoder(model));
+  tf.dispose(decoders.map((decoder, i) => decoder.read(prompts[i]!)));
+  const [all, ...others] = decoders;
+  for (const other of others) all!.join(other);
+  const logits = all!.readEach(prompts.map(([id]) => id!));
+  await add(logits);
+  logits.dispose();
+  all!.dispose();
+}
 
 /** Does what fails, and trains after that. Returns the error, and what was trained. */
 async function failsOnce(what: () => void): Promise<string> {
