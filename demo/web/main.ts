@@ -440,7 +440,7 @@ onClick('cancel', () => {
 });
 onClick('stop', () => {
   setState('stopping');
-  say('Stopping after this step …');
+  say('Stopping after this step, and measuring the held-out loss …');
   run?.stop().catch(() => undefined); // told by `finished`
 });
 onClick('compare', () => {

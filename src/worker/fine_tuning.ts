@@ -77,7 +77,8 @@ export class FineTuning {
   }
 
   /**
-   * Ends the training after the current step, with a checkpoint in the browser's storage, from which {@link resumeInWorker} goes on.
+   * Ends the training after the current step, with the held-out loss of the model as it is then, and a checkpoint in the browser's storage,
+   * from which {@link resumeInWorker} goes on. Before the first step no loss is measured.
    *
    * @returns the same as `finished`.
    */

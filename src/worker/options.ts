@@ -78,7 +78,7 @@ export interface FineTuneOptions {
   frozenDtype?: 'F32' | 'BF16';
   /** Which layers run again in the backward pass, to save memory. Default `'auto'`. */
   gradientCheckpointing?: 'auto' | 'blocks' | 'none';
-  /** Steps between held-out losses; there is one before the first step and after the last one, too. Default: a tenth of the run. */
+  /** Steps between held-out losses; there is one before the first step, after the last one and at a stop, too. Default: a tenth of the run. */
   evaluateEvery?: number;
   /**
    * Steps between checkpoints in the browser's storage, which keeps the newest; 0: only when the run is paused, stopped or done, or at

@@ -150,6 +150,8 @@ export class TrainingProgram {
         const isFree = (): boolean => pace.wanted === 'run' || this.step === steps;
         if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun);
         if (isFree() && isDue(sampleEvery)) await this.sample(begun);
+        // of the model that stays; before the first step it is the one that was given
+        if (pace.wanted === 'stop' && this.step > 0) await this.evaluate(begun);
         const isOver = this.step === steps || pace.wanted === 'stop';
         const isSaveWanted = this.step > 0 && (this.isAskedToSave || isSaveDue());
         const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted;
@@ -207,24 +209,25 @@ export class TrainingProgram {
     });
   }
 
-  /** Measures the held-out loss, unless that is done; leaves it to the time after if the training is to wait. */
+  /** Measures the held-out loss, unless that is done; leaves it if the training is to wait, or to stop before its first step. */
   private async evaluate({loaded: {model}, data}: Begun): Promise<void> {
     const {step, pace} = this;
     if (this.history.has('heldOut', step)) return;
-    const isToWait = new Error('the training is to wait');
-    const mayWait = step < data.steps;
+    const isToLeave = new Error('the held-out loss is not to be measured now');
+    const isLeft = (): boolean =>
+      step < data.steps && (pace.wanted === 'pause' || (pace.wanted === 'stop' && step === 0));
     const batches = async function* (): AsyncGenerator<TextBatch> {
       for await (const batch of data.heldOut()) {
         yield batch;
         await nextTurn();
-        if (mayWait && pace.wanted !== 'run') throw isToWait;
+        if (isLeft()) throw isToLeave;
       }
     };
     try {
       const {loss} = await this.turns.take(() => perplexity(model, batches()));
       this.history.add({event: 'heldOut', data: {step, loss}});
     } catch (error) {
-      if (error !== isToWait) throw error;
+      if (error !== isToLeave) throw error;
     }
   }
 

@@ -145,7 +145,9 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(info).to.deep.include({run: 'whales', step: 4});
     expect(timeless(info.history)).to.deep.equal(timeless(first.said));
     await second.training.finished;
-    const all = [...info.history, ...second.said];
+    const atStop = info.history.filter(({event, data}) => event === 'heldOut' && data.step === 4);
+    expect(atStop).to.have.length(1);
+    const all = [...info.history.filter((entry) => !atStop.includes(entry)), ...second.said];
     expect(timeless(all)).to.deep.equal(timeless(whole.said));
     expect(await weightsIn(await second.training.save('safetensors'))).to.deep.equal(expected);
     second.training.dispose();
@@ -172,6 +174,36 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect((await listRuns())[0]).to.deep.include({state: 'done', step: 6});
     await deleteRun('whales');
     expect(await listRuns()).to.deep.equal([]);
+  });
+
+  it('measures the held-out loss where it is stopped, once, but not before its first step', async () => {
+    const every = start({evaluateEvery: 1, sampleEvery: 0});
+    await every.training.finished;
+    every.training.dispose();
+    const heldOutOf = (said: typeof every.said): Array<[number, number]> =>
+      said.flatMap(({event, data}) => (event === 'heldOut' ? [[data.step, data.loss]] : []));
+    const losses = new Map(heldOutOf(every.said));
+    for (const changes of [
+      {evaluateEvery: 6, sampleEvery: 0},
+      {evaluateEvery: 6},
+      {evaluateEvery: 3},
+    ]) {
+      const {training, said} = start(changes);
+      training.on('step', ({step}) => {
+        if (step === 3) void training.stop();
+      });
+      const {step, heldOut} = await training.finished;
+      training.dispose();
+      expect(step).to.be.within(3, 4);
+      expect(heldOut).to.equal(losses.get(step));
+      const measured = new Set([0, ...(changes.evaluateEvery === 3 ? [3] : []), step]);
+      expect(heldOutOf(said).map(([at]) => at)).to.deep.equal([...measured]);
+    }
+    const {training, said} = start();
+    void training.stop();
+    expect(await training.finished).to.deep.include({step: 0, heldOut: null, stopped: true});
+    training.dispose();
+    expect(said).to.deep.equal([]);
   });
 
   it('keeps the newest checkpoint, saved when it is asked for, and otherwise seldom', async () => {
