@@ -65,6 +65,7 @@ function recordOf(log: RunLog, title: ReportTitle): RunRecord {
         state: Math.max(0, ...log.steps.map(({memory}) => memory.state)),
       },
       full: null,
+      ...(info.plainBytes > 0 && {plain: info.plainBytes}),
     },
     samples: [...after].map(([prompt, text]) => ({
       prompt,

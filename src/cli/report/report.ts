@@ -24,8 +24,8 @@ export interface RunRecord {
   heldOut: {step: number; loss: number}[];
   /** The step whose model was saved, of which there is a held-out loss. */
   savedStep: number;
-  /** Of the run, and of full fine-tuning beside it where that was measured. */
-  memory: {method: MemoryRecord; full: MemoryRecord | null};
+  /** Of the run, and beside it of full fine-tuning where that was measured, or what plain fine-tuning would take where that was estimated. */
+  memory: {method: MemoryRecord; full: MemoryRecord | null; plain?: number};
   /** What the model goes on with after some prompts, before training and after it. */
   samples: {prompt: string; before: string; after: string}[];
 }

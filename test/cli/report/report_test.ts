@@ -25,6 +25,8 @@ interface Shown {
   text: string;
   /** What the axes of each chart show, by its place. */
   axes: Record<string, string[]>;
+  /** The values of each line of each chart, by its place and the line's label. */
+  series: Record<string, Record<string, unknown[]>>;
 }
 
 describe('the report of a run', () => {
@@ -40,8 +42,15 @@ describe('the report of a run', () => {
     const [, helpers, , page] = [...document.querySelectorAll('script')];
     const listens = {addEventListener: () => undefined};
     const axes: Shown['axes'] = {};
-    function Chart(options: {axes: Array<{label: string}>}, _: unknown, {id}: {id: string}): void {
+    const series: Shown['series'] = {};
+    type Labelled = Array<{label: string}>;
+    function Chart(
+      options: {axes: Labelled; series: Labelled},
+      data: unknown[][],
+      {id}: {id: string},
+    ): void {
       axes[id] = options.axes.map(({label}) => label);
+      series[id] = Object.fromEntries(options.series.map(({label}, i) => [label, data[i]!]));
     }
     runInNewContext(`${helpers!.textContent}\n${page!.textContent}`, {
       ...{document, ...listens, matchMedia: () => listens, uPlot: Chart},
@@ -51,7 +60,7 @@ describe('the report of a run', () => {
     const text = document.querySelector('main')!.textContent;
     const {title} = document;
     const [figures, headings] = [textsOf('#figures .card'), textsOf('h2')];
-    return {title, figures, headings, commands: textsOf('#next pre'), text, axes};
+    return {title, figures, headings, commands: textsOf('#next pre'), text, axes, series};
   }
 
   for (const [seconds, told] of [
@@ -115,5 +124,29 @@ describe('the report of a run', () => {
     expect(torch.text).not.to.match(/tensor memory/i);
     expect(torch.headings).to.include('Memory');
     expect(torch.text).to.match(/the most memory that the process ever had, Python included/);
+  });
+
+  it('has what plain fine-tuning would take, where that is known', () => {
+    const {method} = record.memory;
+    const {figures, text, series} = shown({memory: {method, full: null, plain: 28e6}});
+    expect(figures[2]).to.match(/^Peak tensor memory7\.0\sMB25 % of plain fine-tuning$/);
+    expect(text).to.match(/Plain fine-tuning would take 28\.0\sMB: an estimate\./);
+    expect(series['memory']).to.deep.equal({
+      step: [0, 1],
+      OwLore: [null, 7e6],
+      'plain fine-tuning 28.0\u00a0MB': [28e6, 28e6],
+    });
+    const large = shown({memory: {method, full: null, plain: 2.345e9}});
+    expect(large.text).to.match(/would take 2\.35\sGB/);
+    expect(shown({}).text).not.to.include('lain fine-tuning');
+    expect(Object.keys(shown({}).series['memory']!)).to.deep.equal(['step', 'OwLore']);
+  });
+
+  it('is shown of a run that was stopped before anything was measured', () => {
+    const blocks = [{name: 'block', score: null, probability: 0.5, stepsTrained: 0}];
+    const none = shown({heldOut: [], steps: [], savedStep: 0, blocks});
+    expect(none.text).not.to.include('NaN');
+    expect(none.figures[0]).to.match(/^Held-out loss–/);
+    expect(none.headings).to.include('Settings');
   });
 });
