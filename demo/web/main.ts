@@ -361,11 +361,9 @@ function showStatus({phase, text, done, total}: StatusEvent): void {
   const isBytes = phase === 'model';
   const amount = (n: number) => (isBytes ? bytesText(n) : countText(n));
   const words = text.charAt(0).toUpperCase() + text.slice(1);
-  say(
-    done !== undefined && total !== undefined
-      ? `${words}: ${amount(done)} of ${amount(total)}`
-      : `${words} …`,
-  );
+  if (done === undefined || total === undefined) say(`${words} …`);
+  else if (phase === 'data') say(`${words}: ${percentText(done / total)}`);
+  else say(`${words}: ${amount(done)} of ${amount(total)}`);
   if (state === 'starting' && done !== undefined && total) {
     byId<HTMLProgressElement>('progress').value = done / total;
   }

@@ -150,8 +150,8 @@ function readData(
   status({phase: 'data', text});
   return ofFiles(async () => {
     const file = await joinedData(owner, settings.data, settings.dataset);
-    return prepareData(owner, settings, file, opened, (done) =>
-      status({phase: 'data', text, done}),
+    return prepareData(owner, settings, file, opened, (done, total) =>
+      status({phase: 'data', text, done, ...(total !== undefined && {total})}),
     );
   });
 }

@@ -8,6 +8,7 @@ import {promptFormOf, type PromptForm} from '../llama/text/prompt_form';
 import {isHeldOut, stepsOf} from '../training_defaults';
 import {FineTuningError} from './errors';
 import {turnEvery} from './next_turn';
+import {countExamples, readingProgress, type OnRead} from './reading';
 import type {Settings} from './settings';
 
 /** The examples of a training, read once. */
@@ -57,17 +58,13 @@ export async function joinedData(
   );
 }
 
-/**
- * Reads the examples once, for the tokenizer and the limits of a model.
- *
- * @param onRead Called with how many examples were read.
- */
+/** Reads the examples once, for the tokenizer and the limits of a model. */
 export async function prepareData(
   owner: string,
   settings: Settings,
   file: Blob,
   {tokenizer, config}: {tokenizer: Tokenizer; config: ResolvedConfig},
-  onRead: (examples: number) => void,
+  onRead: OnRead,
 ): Promise<TrainingData> {
   const {dataset, maxLength, seed, steps, accumulate, validationSplit, warmup} = settings;
   const {template: _, ...forms} = dataset;
@@ -82,26 +79,28 @@ export async function prepareData(
 
   let {batchSize} = settings;
   const max = steps === undefined ? Infinity : steps * accumulate;
-  let report = await look(trainingOf(batchSize, false), onRead, max).catch(
+  const {format = 'auto', fields = null} = forms;
+  const counts = await countExamples(owner, file, fields, isOut);
+  const tell = readingProgress(counts, {batches: max, batchSize}, onRead);
+  let report = await look(trainingOf(batchSize, false), tell.trained, max).catch(
     async (error: unknown) => {
       // one that is held out may be why there are no others, and says what is wrong with it
-      await look(heldOutOf(batchSize), onRead);
+      await look(heldOutOf(batchSize), tell.heldOut);
       throw error;
     },
   );
   const all = report.used + report.dropped;
   if (report.isComplete && !dataset.packing && all < batchSize) {
     batchSize = all;
-    report = await look(trainingOf(batchSize, false), onRead, max);
+    report = await look(trainingOf(batchSize, false), tell.trained, max);
   }
-  const heldOut = await look(heldOutOf(batchSize), onRead);
+  const heldOut = await look(heldOutOf(batchSize), tell.heldOut);
   const count = stepsOf(settings, report.batches);
   if (warmup > 0 && warmup >= count)
     throw new FineTuningError(
       'bad-option',
       `${owner}: warmup must be below ${count}, the steps of the run; got ${warmup}`,
     );
-  const {format = 'auto', fields = null} = forms;
   const {hasChatTemplate} = tokenizer;
   return {
     training: ({repeat}) => trainingOf(batchSize, repeat),
@@ -114,14 +113,14 @@ export async function prepareData(
 /** Takes at most so many batches of a pass. */
 async function look(
   dataset: TextDataset,
-  onRead: (examples: number) => void,
+  onBatch: (report: DatasetReport) => void,
   max = Infinity,
 ): Promise<DatasetReport> {
   let batches = 0;
   const turn = turnEvery(20);
   for await (const {xs, ys} of dataset) {
     tf.dispose([xs, ys]);
-    onRead(dataset.report.used);
+    onBatch(dataset.report);
     await turn();
     if (++batches >= max) break;
   }
