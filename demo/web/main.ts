@@ -27,7 +27,7 @@ import {RunLog} from './run_log';
 import {dataOf, modelOf} from './run_words';
 import {Runs} from './runs';
 import {DRAW_EVERY, makeCharts, Stage} from './stage';
-import {bytesText, countText, percentText} from './words';
+import {countText, percentText, statusText} from './words';
 
 type State = 'idle' | 'starting' | 'training' | 'pausing' | 'paused' | 'stopping' | 'ended';
 
@@ -355,15 +355,11 @@ function lock(): void {
   runs.isLocked = isBusy;
 }
 
-function showStatus({phase, text, done, total}: StatusEvent): void {
+function showStatus(status: StatusEvent): void {
+  const {phase, done, total} = status;
   // what is written then, its own note says
   if (phase === 'training' || state === 'ended') return;
-  const isBytes = phase === 'model';
-  const amount = (n: number) => (isBytes ? bytesText(n) : countText(n));
-  const words = text.charAt(0).toUpperCase() + text.slice(1);
-  if (done === undefined || total === undefined) say(`${words} …`);
-  else if (phase === 'data') say(`${words}: ${percentText(done / total)}`);
-  else say(`${words}: ${amount(done)} of ${amount(total)}`);
+  say(statusText(status));
   if (state === 'starting' && done !== undefined && total) {
     byId<HTMLProgressElement>('progress').value = done / total;
   }

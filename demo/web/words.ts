@@ -1,5 +1,7 @@
 /** Figures and names as texts, without `Intl`, whose tables take the browser long to load. */
 
+import type {StatusEvent} from './library';
+
 const nbsp = '\u00a0';
 
 /** A size, such as 181 MB. */
@@ -65,6 +67,15 @@ export function rateText(rate: number): string {
 /** A part of one, such as 62 %. */
 export function percentText(part: number): string {
   return `${Math.round(100 * part)}${nbsp}%`;
+}
+
+/** What a worker is at, and how far it is where that is known. */
+export function statusText({phase, text, done, total}: StatusEvent): string {
+  const words = text.charAt(0).toUpperCase() + text.slice(1);
+  if (done === undefined || total === undefined) return `${words} …`;
+  if (phase === 'data') return `${words}: ${percentText(done / total)}`;
+  const amount = phase === 'model' ? bytesText : countText;
+  return `${words}: ${amount(done)} of ${amount(total)}`;
 }
 
 /** What turns the text around it, or cannot be seen. */

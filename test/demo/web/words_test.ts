@@ -10,6 +10,7 @@ import {
   rateText,
   runLossText,
   secondsText,
+  statusText,
   timeText,
 } from '../../../demo/web/words';
 
@@ -72,6 +73,20 @@ describe('demo/web: words', () => {
       ...['0', '0.002', '0.00123', '1', '5e-4', '1e-5', '3.33e-5', '1.1e-7'],
     ]);
     for (const rate of rates) expect(Number(rateText(rate))).to.be.closeTo(rate, 0.005 * rate);
+  });
+
+  it('has how far a worker is: bytes of a model, the part of the examples that is read, or a count', () => {
+    const texts = [
+      statusText({phase: 'data', text: 'reading the examples'}),
+      statusText({phase: 'data', text: 'reading the examples', done: 7}),
+      statusText({phase: 'data', text: 'reading the examples', done: 1100, total: 2000}),
+      statusText({phase: 'model', text: 'downloading a', done: 2e6, total: 5e6}),
+      statusText({phase: 'scores', text: 'scoring the blocks', done: 2, total: 8}),
+    ];
+    expect(texts.map(plain)).to.deep.equal([
+      ...['Reading the examples …', 'Reading the examples …', 'Reading the examples: 55 %'],
+      ...['Downloading a: 2.0 MB of 5.0 MB', 'Scoring the blocks: 2 of 8'],
+    ]);
   });
 
   it('has names that leave the sentence around them as it is', () => {
