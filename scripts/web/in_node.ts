@@ -52,7 +52,7 @@ export async function expectSameInNode(
   folder: string,
 ): Promise<void> {
   const saved = await unpack(zip, folder);
-  expect(readdirSync(saved)).to.include.members(['config.json', 'model.safetensors', 'tokenizer.json']); // prettier-ignore
+  expect(readdirSync(saved)).to.include.members(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json']); // prettier-ignore
   const [before, after, ofGguf] = await Promise.all(
     [original, saved, gguf].map((path) => loadLlama(path)),
   );

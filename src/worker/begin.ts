@@ -43,6 +43,8 @@ export interface Begun {
   method: PaperMethod;
   training: TextDataset;
   meter: MemoryMeter;
+  /** Those of the run, with what was chosen for it. */
+  options: RunOptions;
   /** The most bytes of tensors that the tab has room for; null where nobody knows. */
   limit: number | null;
   /** The step of the checkpoint from which it goes on; null: it begins. */
@@ -97,17 +99,18 @@ export async function begin(training: Training, history: History): Promise<Begun
   const {accumulate, maxLength = textDatasetDefaults.maxLength} = settings;
   const length = Math.min(maxLength, config.maxPositionEmbeddings);
   const step = resumed?.step ?? 0;
+  const options = optionsOf(sized, sampling);
   emit('ready', {
     run: store?.name ?? null,
     ...{backend, threads, parameters: model.countParams(), blocks: sampling.blocks, steps},
-    options: optionsOf(sized, sampling),
+    options,
     tokensPerStep: data.batchSize * length * accumulate,
     ...{examples: data.report.used, heldOutExamples: data.heldOutExamples},
     promptStyle: promptStyleOf(tokenizer, data),
     ...{estimate, plainBytes, limit, step, history: history.entries},
   });
   status({phase: 'training', text: 'training', done: step, total: steps});
-  return {...parts, meter, limit, resumedAt: resumed?.step ?? null};
+  return {...parts, meter, options, limit, resumedAt: resumed?.step ?? null};
 }
 
 /** Tells how far something is no more than twenty times a second, but always that it begins and that it is done. */

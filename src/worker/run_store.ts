@@ -17,8 +17,8 @@ import {
   type RunProgress,
 } from './runs';
 
-/** Files of a model's folder that are needed to load it again, not those of folders in it; a GGUF file has a name of its own kind. */
-const OF_A_MODEL = /^[^/]+\.(json|safetensors|jinja|model)$/i;
+/** Files of a model's folder that are needed to load it again, and its card, not those of folders in it; a GGUF file has a name of its own kind. */
+const OF_A_MODEL = /^(README\.md|[^/]+\.(json|safetensors|jinja|model))$/i;
 
 /** With which the names of folders begin that have a model in a form. */
 const SAVED = 'saved-';

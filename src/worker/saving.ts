@@ -1,27 +1,32 @@
 /** The files of a trained model. */
 import {checkChoice} from '../common/options';
 import type {ModelTarget} from '../files/sink';
-import {saveGguf, saveLlama} from '../llama/index';
+import {saveGguf, saveLlama, type ModelCard} from '../llama/index';
 import type {Begun} from './begin';
 import {asBadOption, FineTuningError} from './errors';
 import {merged} from './model';
 import {saveForms, type SaveForm} from './options';
 import {filesIn, type RunStore} from './run_store';
 
-/** The model as it is, as files: views of the browser's storage, or without a store in memory. */
+/**
+ * The model as it is, as files: views of the browser's storage, or without a store in memory.
+ *
+ * @param card Of a folder.
+ */
 export async function saveModel(
   begun: Begun,
   form: SaveForm,
   store: RunStore | null,
+  card: ModelCard,
 ): Promise<Map<string, Blob>> {
   asBadOption(() => checkChoice('save', 'form', form, saveForms));
   if (store) {
     const folder = await store.saved(form);
-    await write(begun, form, folder);
+    await write(begun, form, folder, card);
     return filesIn(folder);
   }
   const files = new Map<string, Uint8Array>();
-  await write(begun, form, files);
+  await write(begun, form, files, card);
   return new Map(
     [...files].map(([name, bytes]) => [name, new Blob([bytes as Uint8Array<ArrayBuffer>])]),
   );
@@ -31,10 +36,11 @@ async function write(
   {loaded: {model, dtype, hubName}, method}: Begun,
   form: SaveForm,
   target: ModelTarget,
+  card: ModelCard,
 ): Promise<void> {
   if (form !== 'adapter') {
     await merged<unknown>(method, () =>
-      form === 'gguf' ? saveGguf(model, target) : saveLlama(model, target, {dtype}),
+      form === 'gguf' ? saveGguf(model, target) : saveLlama(model, target, {dtype, card}),
     );
     return;
   }

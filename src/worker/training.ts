@@ -4,6 +4,7 @@ import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {perplexity, type TextBatch} from '../llama/index';
 import {rateFrom, tenthOf} from '../training_defaults';
 import {begin, partsOf, type Begun, type Training} from './begin';
+import {cardOf} from './card';
 import {Chat} from './chat';
 import {FineTuningError} from './errors';
 import type {Outcome} from './events';
@@ -98,8 +99,17 @@ export class TrainingProgram {
   /** The files of the model as it is. */
   save(form: SaveForm): Promise<Map<string, Blob>> {
     return this.turns.take(() => {
-      this.training.emit('status', {phase: 'saving', text: 'writing the model'});
-      return saveModel(this.there(), form, this.training.store);
+      const {settings, store, emit} = this.training;
+      const begun = this.there();
+      emit('status', {phase: 'saving', text: 'writing the model'});
+      const progress = {step: this.step, steps: begun.data.steps};
+      const card = cardOf(
+        begun.options,
+        Object.keys(settings.data),
+        this.history.entries,
+        progress,
+      );
+      return saveModel(begun, form, store, card);
     });
   }
 

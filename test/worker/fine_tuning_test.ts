@@ -14,7 +14,7 @@ import {samplingProbabilities} from '../../src/owlore/sampling/probabilities';
 import {linearDecay} from '../../src/owlore/optimizer/schedule';
 import {FineTuning} from '../../src/worker/fine_tuning';
 import type {FineTuningError} from '../../src/worker/errors';
-import type {Inspection, StepEvent} from '../../src/worker/events';
+import type {HeldOutEvent, Inspection, StepEvent} from '../../src/worker/events';
 import {Inspector} from '../../src/worker/inspector';
 import {Link} from '../../src/worker/link';
 import {deleteRun, listRuns} from '../../src/worker/runs';
@@ -397,6 +397,53 @@ describe(`a training in a worker, on ${backend}`, () => {
     training.dispose();
     const {model: again} = await loadLlama(gguf);
     again.dispose();
+  });
+
+  it('saves a folder with a card: base, license, method, settings and losses, also once it is opened again', async () => {
+    const base =
+      '---\nlicense: apache-2.0\nbase_model: "owner/small"\n---\n<!-- Written by tfjs-owlore, which replaces this file at the next save; if you change it, remove this line. -->';
+    const own = {...model, 'README.md': new Blob([base])};
+    const cardIn = async (training: FineTuning): Promise<string> => {
+      const files = await training.save('safetensors');
+      return files.get('README.md')!.text();
+    };
+    const {training, said} = start({model: own, run: 'card', method: 'lisa', sampleEvery: 0});
+    training.on('step', ({step}) => {
+      if (step === 4) void training.stop();
+    });
+    const {step} = await training.finished;
+    const card = await cardIn(training);
+    training.dispose();
+    const again = resume('card');
+    await again.training.ready;
+    await again.training.stop();
+    const frontOf = (text: string): string => text.split('## ', 1)[0]!;
+    expect(frontOf(await cardIn(again.training))).to.equal(frontOf(card));
+    again.training.dispose();
+    await deleteRun('card');
+    const [first, last] = [0, -1].map((i) => said.filter(({event}) => event === 'heldOut').at(i)!);
+    for (const line of [
+      ...['base_model: "owner/small"', 'license: "apache-2.0"', '# small, fine-tuned'],
+      ...['fine-tuned with tfjs-owlore. Method: LISA.', '- whales.txt', '| gamma | 3 |'],
+      ...[
+        '| learningRate |',
+        '| batchSize | 2 |',
+        '| maxLength | 24 |',
+        `| steps | ${step} of 6 |`,
+      ],
+      `| held-out loss after step 0 | ${(first!.data as HeldOutEvent).loss.toFixed(4)} |`,
+      `| held-out loss after step ${step} | ${(last!.data as HeldOutEvent).loss.toFixed(4)} |`,
+    ])
+      expect(card).to.include(line);
+    // which have no effect with this method
+    expect(card).not.to.match(/rank|refreshInterval|scores/);
+
+    const unknown = start({steps: 1, sampleEvery: 0});
+    await unknown.training.finished;
+    const plain = await cardIn(unknown.training);
+    unknown.training.dispose();
+    expect(plain).to.include('Trained with tfjs-owlore. Method: OwLore.');
+    expect(plain).not.to.match(/license|base_model/);
   });
 
   it('rejects what is wrong, with a code and a way out', async () => {
