@@ -48,6 +48,6 @@ describe('the progress of reading examples', () => {
     expect(parts.at(-1)).to.equal(1);
     expect(parts).to.deep.equal([...parts].sort((a, b) => a - b));
     // 60 lines, a twentieth of them held out, and 20 batches of 2 of the others
-    expect(said.at(-1)).to.include({total: (options.batchSize as number) * 20 + 3});
+    expect(said.at(-1)).to.include({total: options.batchSize! * 20 + 3});
   });
 });
