@@ -220,7 +220,7 @@ interface Rows {
 }
 
 /** A matrix `[inner, columns]` that rows are multiplied with, and where the product is put or added to. */
-export interface Factor {
+interface Factor {
   columns: number;
   b: number;
   bStep: number;
