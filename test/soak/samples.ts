@@ -36,10 +36,15 @@ export function residentMemory(samples: readonly Sample[]): {before: number; aft
   return {before: mean(samples.slice(0, AVERAGED)), after: mean(samples.slice(-AVERAGED))};
 }
 
-/** Whether resident memory has grown by more than 5 %: a sentence if so. */
-export function residentGrowth(samples: readonly Sample[]): string[] {
+/**
+ * Whether resident memory has grown by more than 5 %: a sentence if so.
+ *
+ * @param other Samples of a process that did the same in another way: then by more than 5 % above the growth of that one.
+ */
+export function residentGrowth(samples: readonly Sample[], other?: readonly Sample[]): string[] {
   const {before, after} = residentMemory(samples);
-  if (after <= (1 + MAX_GROWTH) * before) return [];
+  const control = other ? residentMemory(other) : {before: 1, after: 1};
+  if (after / before <= control.after / control.before + MAX_GROWTH) return [];
   const [was, is] = [before, after].map((bytes) => (bytes / 1e6).toFixed(1));
   return [`resident memory: ${was} MB at first, ${is} MB at the end`];
 }

@@ -47,5 +47,18 @@ describe('a long training', function () {
     expect(residentGrowth(series((i) => ({rss: 1e8 + 5e5 * i})))).to.deep.equal([
       'resident memory: 101.0 MB at first, 108.5 MB at the end',
     ]);
+    const control = series((i) => ({rss: 3e8 + 9e5 * i}));
+    expect(
+      residentGrowth(
+        series((i) => ({rss: 1e8 + 5e5 * i})),
+        control,
+      ),
+    ).to.deep.equal([]);
+    expect(
+      residentGrowth(
+        series((i) => ({rss: 1e8 + 7e5 * i})),
+        control,
+      ),
+    ).to.have.length(1);
   });
 });
