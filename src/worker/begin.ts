@@ -93,7 +93,8 @@ export async function begin(training: Training, history: History): Promise<Begun
   const resumed = store?.file
     ? await resumeCheckpoint(await store.checkpoints(), partsOf(parts))
     : null;
-  if (resumed) history.goOnFrom(resumed.extra as CheckpointExtra);
+  if (resumed)
+    history.goOnFrom(resumed.extra as CheckpointExtra, await store!.saidSince(resumed.step));
   if (store && !store.file) await keep(store, settings, loaded, sampling, steps, status);
   callback?.attach(model, optimizer);
   const {accumulate, maxLength = textDatasetDefaults.maxLength} = settings;

@@ -77,8 +77,8 @@ export class FineTuning {
   }
 
   /**
-   * Ends the training after the current step, with the held-out loss of the model as it is then, and a checkpoint in the browser's storage,
-   * from which {@link resumeInWorker} goes on. Before the first step no loss is measured.
+   * Ends the training after the current step, with a checkpoint in the browser's storage, from which {@link resumeInWorker} goes on, and
+   * then the held-out loss of the model as it is, and a sample. Before the first step none is taken.
    *
    * @returns the same as `finished`.
    */

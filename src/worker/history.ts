@@ -9,6 +9,8 @@ export interface CheckpointExtra {
 
 export class History {
   private readonly said: HistoryEntry[] = [];
+  /** How many of them the newest checkpoint has. */
+  private kept = 0;
 
   /** @param tell Called with each entry that is added. */
   constructor(private readonly tell: (entry: HistoryEntry) => void) {}
@@ -40,18 +42,30 @@ export class History {
 
   /** All of it, for a checkpoint. */
   keep(): CheckpointExtra {
-    return {history: this.said.map((entry) => withLoss(entry, finite))};
+    this.kept = this.said.length;
+    return {history: this.said.map(asJson)};
   }
 
-  /** Takes over what a checkpoint has, which nobody is told again. */
-  goOnFrom({history}: CheckpointExtra): void {
-    this.said.push(...history.map((entry) => withLoss(entry, (loss) => loss ?? NaN)));
+  /** What was added since {@link History.keep}. */
+  keepSince(): HistoryEntry[] {
+    return this.said.slice(this.kept).map(asJson);
+  }
+
+  /** Takes over what a checkpoint has, and what was added since, which nobody is told again. */
+  goOnFrom({history}: CheckpointExtra, since: readonly HistoryEntry[] = []): void {
+    const entries = [...history, ...since].map((entry) => withLoss(entry, (loss) => loss ?? NaN));
+    this.said.push(...entries);
+    this.kept = history.length;
   }
 }
 
 /** A number as JSON has it. */
 export function finite(value: number | null): number | null {
   return Number.isFinite(value) ? value : null;
+}
+
+function asJson(entry: HistoryEntry): HistoryEntry {
+  return withLoss(entry, finite);
 }
 
 function withLoss(

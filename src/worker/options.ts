@@ -85,7 +85,7 @@ export interface FineTuneOptions {
    * {@link FineTuning.checkpoint}. Default: the first after 5 seconds, then so many that saving takes about a twentieth of the time, at least 19 seconds.
    */
   saveEvery?: number;
-  /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; 0: none. Default: a tenth of the run. */
+  /** Steps between samples of text, drawn at temperature 0.7 with the same draws each time; before, after and at a stop as with `evaluateEvery`; 0: none. Default: a tenth of the run. */
   sampleEvery?: number;
   /**
    * What samples answer: prompts in the form of the examples, messages of a user where the model has a chat template, and otherwise

@@ -5,11 +5,13 @@ import {isNamed, namesIn, unlessNotFound, write} from '../files/handle_files';
 import type {ModelSource} from '../files/source';
 import {isModelFile} from '../llama/files/model_source';
 import {asBadOption, FineTuningError} from './errors';
+import type {HistoryEntry} from './events';
 import type {SentOptions, WorkerModel} from './options';
 import {checkRunName} from './run_name';
 import {
   lockName,
   PROGRESS_FILE,
+  readJsonFile,
   readRunFile,
   RUN_FILE,
   runsFolder,
@@ -174,9 +176,16 @@ export class RunStore {
     await this.writeJson(RUN_FILE, this.file);
   }
 
-  /** Notes how far the run is; at most what a list shows. */
+  /** Notes how far the run is: what a list shows, and what its checkpoint does not have yet. */
   progress(progress: Omit<RunProgress, 'changed'>): Promise<void> {
     return this.writeJson(PROGRESS_FILE, {...progress, changed: Date.now()});
+  }
+
+  /** What was said after the checkpoint of a step. */
+  async saidSince(step: number): Promise<HistoryEntry[]> {
+    const progress = await readJsonFile<RunProgress>(this.folder, PROGRESS_FILE);
+    // that of another step was written before the checkpoint
+    return progress?.step === step ? (progress.since ?? []) : [];
   }
 
   /** Where its model is. */

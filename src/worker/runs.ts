@@ -4,6 +4,7 @@ import type {DirectoryHandle} from '../files/directory_handle';
 import {isNamed, namesIn, unlessNotFound} from '../files/handle_files';
 import {lockManager} from '../files/page_locks';
 import {asBadOption, FineTuningError} from './errors';
+import type {HistoryEntry} from './events';
 import {checkRunName} from './run_name';
 
 /** A run in the browser's storage. */
@@ -47,11 +48,14 @@ export interface RunFile {
   scores: number[] | null;
 }
 
-/** What `progress.json` says, which is written after each checkpoint. */
+/** What `progress.json` says, which is written after each checkpoint, and when more was measured at its step. */
 export interface RunProgress {
+  /** Of the checkpoint. */
   step: number;
   loss: number | null;
   heldOut: number | null;
+  /** What was said at this step after the checkpoint; runs of earlier versions have none. */
+  since?: HistoryEntry[];
   changed: number;
 }
 

@@ -38,6 +38,8 @@ export class TrainingProgram {
   private step = 0;
   /** The step of the newest checkpoint; -1: there is none. */
   private savedAt = -1;
+  /** How many entries of the history the storage has. */
+  private keptEntries = 0;
   /** Whether the page wants a checkpoint after the step that is being made. */
   private isAskedToSave = false;
   private outcome: Promise<Outcome> | null = null;
@@ -84,6 +86,7 @@ export class TrainingProgram {
       if (this.step >= data.steps) return;
       method.optimizer.learningRate = rateFrom(this.step, {...settings, learningRate: rate}, data.steps); // prettier-ignore
       this.history.add({event: 'rate', data: {step: this.step + 1, learningRate: rate}});
+      this.savedAt = -1; // with another rate
     });
   }
 
@@ -132,6 +135,7 @@ export class TrainingProgram {
         this.begun = await begin(this.training, this.history);
         const {resumedAt} = this.begun;
         [this.step, this.savedAt] = [resumedAt ?? 0, resumedAt ?? -1];
+        this.keptEntries = this.history.entries.length;
         return this.begun;
       });
       const outcome = await this.makeSteps(begun);
@@ -156,17 +160,21 @@ export class TrainingProgram {
     savePace.begin();
     try {
       for (;;) {
-        // what is to wait comes to these when it goes on; the last ones are worth waiting for
-        const isFree = (): boolean => pace.wanted === 'run' || this.step === steps;
-        if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun);
+        // what is to wait comes to these when it goes on
+        const isFree = (): boolean => pace.wanted === 'run' && this.step < steps;
+        if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun, isFree);
         if (isFree() && isDue(sampleEvery)) await this.sample(begun);
-        // of the model that stays; before the first step it is the one that was given
-        if (pace.wanted === 'stop' && this.step > 0) await this.evaluate(begun);
         const isOver = this.step === steps || pace.wanted === 'stop';
         const isSaveWanted = this.step > 0 && (this.isAskedToSave || isSaveDue());
         const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted;
         this.isAskedToSave = false;
-        const failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
+        let failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
+        // of the model that stays, once it is saved; before the first step it is the one that was given
+        if (isOver && this.step > 0) {
+          await this.evaluate(begun);
+          if (sampleEvery > 0) await this.sample(begun);
+          if (store && !failure) failure = await this.saveOrSay(store, begun);
+        }
         if (isOver && !failure) break;
         if (failure && pace.wanted === 'stop') throw failure;
         // without room nothing is lost as long as it waits
@@ -219,25 +227,26 @@ export class TrainingProgram {
     });
   }
 
-  /** Measures the held-out loss, unless that is done; leaves it if the training is to wait, or to stop before its first step. */
-  private async evaluate({loaded: {model}, data}: Begun): Promise<void> {
-    const {step, pace} = this;
+  /** Measures the held-out loss, unless that is done, or is not to go on. */
+  private async evaluate(
+    {loaded: {model}, data}: Begun,
+    isToGoOn: () => boolean = () => true,
+  ): Promise<void> {
+    const {step} = this;
     if (this.history.has('heldOut', step)) return;
-    const isToLeave = new Error('the held-out loss is not to be measured now');
-    const isLeft = (): boolean =>
-      step < data.steps && (pace.wanted === 'pause' || (pace.wanted === 'stop' && step === 0));
+    const left = new Error('the held-out loss is not to be measured now');
     const batches = async function* (): AsyncGenerator<TextBatch> {
       for await (const batch of data.heldOut()) {
         yield batch;
         await nextTurn();
-        if (isLeft()) throw isToLeave;
+        if (!isToGoOn()) throw left;
       }
     };
     try {
       const {loss} = await this.turns.take(() => perplexity(model, batches()));
       this.history.add({event: 'heldOut', data: {step, loss}});
     } catch (error) {
-      if (error !== isToLeave) throw error;
+      if (error !== left) throw error;
     }
   }
 
@@ -257,25 +266,13 @@ export class TrainingProgram {
     }
   }
 
-  /** Saves a checkpoint, unless there is one of this step; if there is no room for it, says so and returns why. */
+  /** Saves what is not saved of this step; if there is no room for it, says so and returns why. */
   private async saveOrSay(store: RunStore, begun: Begun): Promise<FineTuningError | null> {
-    const {step, history} = this;
     const {emit} = this.training;
-    if (this.savedAt === step) return null;
-    emit('status', {phase: 'saving', text: 'saving a checkpoint'});
     try {
-      const {bytes} = await this.turns.take(() =>
-        this.savePace.measure(async () =>
-          saveCheckpoint(await store.checkpoints(), partsOf(begun), {
-            keep: KEPT_CHECKPOINTS,
-            extra: history.keep(),
-          }),
-        ),
-      );
-      this.savedAt = step;
-      const {loss, heldOut} = history.outcome(step, begun.data.steps);
-      await store.progress({step, loss: finite(loss), heldOut: finite(heldOut)});
-      emit('checkpoint', {step, bytes});
+      const saved = this.savedAt === this.step ? null : await this.saveCheckpoint(store, begun);
+      await this.note(store, begun);
+      if (saved) emit('checkpoint', saved);
       return null;
     } catch (cause) {
       const error = await codedError(cause);
@@ -283,6 +280,32 @@ export class TrainingProgram {
       emit('warning', {text: error.message, code: error.code});
       return error;
     }
+  }
+
+  private saveCheckpoint(store: RunStore, begun: Begun): Promise<{step: number; bytes: number}> {
+    const {step, history} = this;
+    this.training.emit('status', {phase: 'saving', text: 'saving a checkpoint'});
+    return this.turns.take(async () => {
+      const {bytes} = await this.savePace.measure(async () =>
+        saveCheckpoint(await store.checkpoints(), partsOf(begun), {
+          keep: KEPT_CHECKPOINTS,
+          extra: history.keep(),
+        }),
+      );
+      this.savedAt = step;
+      return {step, bytes};
+    });
+  }
+
+  /** Notes beside the checkpoint how far the run is, and what was said since, for which no weights are written. */
+  private async note(store: RunStore, {data: {steps}}: Begun): Promise<void> {
+    const {step, history} = this;
+    const {length} = history.entries;
+    if (length === this.keptEntries) return;
+    const {loss, heldOut} = history.outcome(step, steps);
+    const since = history.keepSince();
+    await store.progress({step, loss: finite(loss), heldOut: finite(heldOut), since});
+    this.keptEntries = length;
   }
 
   /** Waits until the training is to go on, or to stop. */

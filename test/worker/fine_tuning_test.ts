@@ -145,8 +145,8 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(info).to.deep.include({run: 'whales', step: 4});
     expect(timeless(info.history)).to.deep.equal(timeless(first.said));
     await second.training.finished;
-    const atStop = info.history.filter(({event, data}) => event === 'heldOut' && data.step === 4);
-    expect(atStop).to.have.length(1);
+    const atStop = info.history.slice(-2);
+    expect(atStop.map(({event, data}) => `${event} ${data.step}`)).to.deep.equal(['heldOut 4', 'sample 4']); // prettier-ignore
     const all = [...info.history.filter((entry) => !atStop.includes(entry)), ...second.said];
     expect(timeless(all)).to.deep.equal(timeless(whole.said));
     expect(await weightsIn(await second.training.save('safetensors'))).to.deep.equal(expected);
@@ -206,6 +206,41 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(said).to.deep.equal([]);
   });
 
+  it('saves where it is stopped before it measures, and keeps what was measured, also where it had waited', async () => {
+    for (const isPaused of [false, true]) {
+      const {training, said} = start({run: 'stopped', evaluateEvery: 6, sampleEvery: 6});
+      const order: string[] = [];
+      for (const event of ['checkpoint', 'heldOut', 'sample'] as const)
+        training.on(event, ({step}) => order.push(`${event} ${step}`));
+      training.on('step', ({step}) => {
+        if (step === 2) void (isPaused ? training.pause() : training.stop());
+      });
+      if (isPaused) {
+        await new Promise((resolve) => training.on('paused', resolve));
+        void training.stop();
+      }
+      const {step, heldOut} = await training.finished;
+      training.dispose();
+      expect(order.slice(2)).to.deep.equal([
+        `checkpoint ${step}`,
+        `heldOut ${step}`,
+        `sample ${step}`,
+      ]);
+      const [summary] = await listRuns();
+      expect(summary).to.deep.include({step, heldOut});
+      // who only looks at it changes nothing
+      const again = resume('stopped');
+      again.training.on('status', () => void again.training.stop());
+      const {history} = await again.training.ready;
+      await again.training.finished;
+      again.training.dispose();
+      expect(timeless(history)).to.deep.equal(timeless(said));
+      expect(again.said).to.deep.equal([]);
+      expect((await listRuns())[0]!.changed).to.equal(summary!.changed);
+      await deleteRun('stopped');
+    }
+  });
+
   it('keeps the newest checkpoint, saved when it is asked for, and otherwise seldom', async () => {
     const {training} = start({run: 'asked', sampleEvery: 0});
     const checkpoints: number[] = [];
@@ -250,6 +285,23 @@ describe(`a training in a worker, on ${backend}`, () => {
     training.dispose();
     expect((await listRuns())[0]).to.deep.include({name: 'full', state: 'done', step: 6});
     await deleteRun('full');
+  });
+
+  it('keeps a learning rate that was set while it waited', async () => {
+    const {training} = start({run: 'rate', sampleEvery: 0});
+    training.on('step', ({step}) => {
+      if (step === 2) void training.pause();
+    });
+    await new Promise((resolve) => training.on('paused', resolve));
+    training.setLearningRate(1e-5);
+    const {step} = await training.stop();
+    training.dispose();
+    const second = resume('rate');
+    await second.training.finished;
+    second.training.dispose();
+    const next = second.said.find(({event}) => event === 'step');
+    expect(next!.data).to.deep.include({step: step + 1, learningRate: 1e-5});
+    await deleteRun('rate');
   });
 
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {

@@ -25,6 +25,20 @@ describe('History', () => {
     expect(other.has('heldOut', 2)).to.equal(false);
   });
 
+  it('keeps what is added after a checkpoint apart from it, also once it is opened again', () => {
+    const history = new History(() => undefined);
+    history.add(step(1, 2));
+    const checkpoint = history.keep();
+    expect(history.keepSince()).to.deep.equal([]);
+    history.add({event: 'heldOut', data: {step: 1, loss: NaN}});
+    const since = history.keepSince();
+    expect(since).to.deep.equal([{event: 'heldOut', data: {step: 1, loss: null}}]);
+    const other = new History(() => undefined);
+    other.goOnFrom(checkpoint, since);
+    expect(other.entries).to.deep.equal(history.entries);
+    expect(other.keepSince()).to.deep.equal(since);
+  });
+
   it('says how far a training has come', () => {
     const history = new History(() => undefined);
     expect(history.outcome(0, 9)).to.deep.equal({
