@@ -72,6 +72,8 @@ export function percentText(part: number): string {
 /** What a worker is at, and how far it is where that is known. */
 export function statusText({phase, text, done, total}: StatusEvent): string {
   const words = text.charAt(0).toUpperCase() + text.slice(1);
+  // of a long text nobody knows yet how many examples it has
+  if (phase === 'data' && done && total === undefined) return `${words}: ${countText(done)} so far`;
   if (done === undefined || total === undefined) return `${words} …`;
   if (phase === 'data') return `${words}: ${percentText(done / total)}`;
   const amount = phase === 'model' ? bytesText : countText;

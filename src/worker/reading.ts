@@ -5,6 +5,9 @@ import type {FieldNames} from '../llama/text/formats';
 import {readRecords} from '../llama/text/records';
 import {turnEvery} from './next_turn';
 
+/** Bytes of a file from which on counting its examples is a wait of its own: some seconds. */
+const LONG_FILE = 2 ** 25;
+
 /** Examples that are trained on, and those that are held out. */
 export interface ExampleCounts {
   trained: number;
@@ -15,7 +18,7 @@ export interface ExampleCounts {
  * How many examples a file has. None is tokenized, which takes nearly all of the time of reading them.
  *
  * @param isOut Whether an example is held out, by its place in the file.
- * @returns null if the file is wrong: who reads its examples says why.
+ * @returns null if the file is long, or wrong: who reads its examples says why.
  */
 export async function countExamples(
   owner: string,
@@ -23,6 +26,7 @@ export async function countExamples(
   fields: FieldNames | null,
   isOut: (index: number) => boolean,
 ): Promise<ExampleCounts | null> {
+  if (source.size >= LONG_FILE) return null;
   const counts = {trained: 0, heldOut: 0};
   const turn = turnEvery(20);
   const file = await openDataFile(owner, source);
@@ -53,7 +57,13 @@ export function readingProgress(
   most: {batches: number; batchSize: number},
   onRead: OnRead,
 ): Record<keyof ExampleCounts, (report: DatasetReport) => void> {
-  if (!counts) return {trained: ({used}) => onRead(used), heldOut: ({used}) => onRead(used)};
+  if (!counts) {
+    let trained = 0;
+    return {
+      trained: ({used}) => onRead((trained = used)),
+      heldOut: ({used}) => onRead(trained + used),
+    };
+  }
   const trained = Math.min(counts.trained, most.batches * most.batchSize);
   const total = trained + counts.heldOut;
   return {

@@ -14,6 +14,19 @@ describe('the progress of reading examples', () => {
     expect(await count('[{"text": "a"}')).to.equal(null);
   });
 
+  it('does not read a long file once more, and goes back nowhere where it has no total', async () => {
+    const line = '{"text": "Call me Ishmael."}\n';
+    const long = new Blob([line.repeat(2 ** 25 / line.length + 1)]);
+    expect(await countExamples('test', long, null, everyFifth)).to.equal(null);
+    const said: unknown[][] = [];
+    const tell = readingProgress(null, {batches: 2, batchSize: 4}, (...of) => void said.push(of));
+    const report = (used: number): ReturnType<typeof emptyReport> => ({...emptyReport(0), used});
+    tell.trained(report(4));
+    tell.trained(report(8));
+    tell.heldOut(report(4));
+    expect(said).to.deep.equal([[4], [8], [12]]);
+  });
+
   it('tells examples of those that are read, whatever a batch has of them', () => {
     const said: unknown[] = [];
     const report = (used: number, batches: number): ReturnType<typeof emptyReport> => ({

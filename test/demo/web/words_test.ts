@@ -84,7 +84,7 @@ describe('demo/web: words', () => {
       statusText({phase: 'scores', text: 'scoring the blocks', done: 2, total: 8}),
     ];
     expect(texts.map(plain)).to.deep.equal([
-      ...['Reading the examples …', 'Reading the examples …', 'Reading the examples: 55 %'],
+      ...['Reading the examples …', 'Reading the examples: 7 so far', 'Reading the examples: 55 %'],
       ...['Downloading a: 2.0 MB of 5.0 MB', 'Scoring the blocks: 2 of 8'],
     ]);
   });
