@@ -23,6 +23,13 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** The second click of a double click does nothing: another button may have come to its place. */
+export function onClick(id: string, act: () => void): void {
+  byId(id).addEventListener('click', ({detail}) => {
+    if (detail < 2) act();
+  });
+}
+
 /** Lets the browser do what waits, such as a click, before the next part of a longer work. */
 export function nextTask(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));

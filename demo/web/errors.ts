@@ -1,5 +1,5 @@
 /** What went wrong, in words, and what can be done about it. */
-import {settingNames, settings} from './settings';
+import {placeOf, settingNames, settings} from './settings';
 
 /** Of each code of the library: what it means, where its own message says less to who uses the page, and the way out. */
 const known: Record<string, {says?: string; way: string}> = {
@@ -54,9 +54,7 @@ export function codeOf(error: unknown): string {
 export function inPageWords(text: string): string {
   return text.replace(/the option `(\w+)`|\b(maxLength)\b(?= \d)/g, (known, quoted, bare) => {
     const name = settingNames.find((each) => each === (quoted ?? bare));
-    if (name === undefined) return known;
-    const {label, more} = settings[name];
-    return `“${label}”${more === undefined ? '' : ' under “More settings”'}`;
+    return name === undefined ? known : placeOf(name);
   });
 }
 

@@ -4,7 +4,7 @@ import {afterPause, byId, element, setText} from './dom';
 import {codeOf, inPageWords, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
-import {settingNames, settings, type SettingName} from './settings';
+import {placeOf, settingNames, settings, type SettingName} from './settings';
 import {bytesText, countText, examplesText, largeCountText} from './words';
 
 const PAUSE = 400; // ms without a change, after which it is asked
@@ -34,7 +34,7 @@ export class EstimatePanel {
   /**
    * @param canKeep Whether this browser lets the page keep runs.
    * @param onFound Called with what was found, before it is shown.
-   * @param onReason Called when there may be another {@link reason}.
+   * @param onReason Called when there may be another {@link reason}, or a setting that was right is not.
    */
   constructor(
     private readonly form: Form,
@@ -103,6 +103,7 @@ export class EstimatePanel {
       else {
         clearEstimate();
         this.say(wrong);
+        this.onReason();
       }
       showPreview(inspection);
       if (inspection.data.tokens > 0) return;
@@ -130,7 +131,7 @@ export class EstimatePanel {
     const name = this.form.firstWrong;
     return name === undefined
       ? null
-      : `Correct “${settings[name].label}”, then what it takes is computed here.`;
+      : `Correct ${placeOf(name)}, then what it takes is computed here.`;
   }
 
   private setReason(reason: string | null): void {

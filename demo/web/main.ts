@@ -2,9 +2,10 @@
 import {readAddress, writeAddress} from './address';
 import {Chat} from './chat';
 import {BUILT_IN, dataTitle, methodOf, missing, modelTitle, optionsOf, texts} from './choice';
-import {afterPause, atMostEvery, buttonFocus, byId, nextTask, setText} from './dom';
-import {downloadModel, removeTemporary} from './download';
-import {codeOf, messageOf, wordsOf} from './errors';
+import {afterPause, atMostEvery, buttonFocus, byId, nextTask, onClick, setText} from './dom';
+import {removeTemporary} from './download';
+import {offerDownloads} from './download_buttons';
+import {codeOf} from './errors';
 import {EstimatePanel} from './estimate';
 import {Form} from './form';
 import {frames} from './frames';
@@ -15,17 +16,18 @@ import {
   type Outcome,
   type ResumeOptions,
   type RunSummary,
-  type SaveForm,
   type StatusEvent,
 } from './library';
 import {showKeptModels} from './kept_models';
 import {refuseStrayDrops} from './drop_zone';
 import {hideFormNotice, hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
+import {onRateSet, openRate} from './rate_field';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
 import {dataOf, modelOf} from './run_words';
 import {Runs} from './runs';
+import {placeOf} from './settings';
 import {DRAW_EVERY, makeCharts, Stage} from './stage';
 import {countText, percentText, statusText} from './words';
 
@@ -101,6 +103,7 @@ function showStart(): void {
     data.kind === 'built-in' &&
     Object.keys(form.choice.settings).length === 0;
   const {reason} = estimate;
+  const wrong = form.firstWrong;
   showLead({model: modelTitle(form.choice), data: dataTitle(form.choice)});
   const button = byId<HTMLButtonElement>('start');
   // a button that is disabled would take the focus with it
@@ -109,9 +112,11 @@ function showStart(): void {
   announce(reason ?? '');
   say(
     reason ??
-      (isDefault
-        ? 'A minute or two, 6 MB, nothing to install.'
-        : `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
+      (wrong
+        ? `Correct ${placeOf(wrong)} first.`
+        : isDefault
+          ? 'A minute or two, 6 MB, nothing to install.'
+          : `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
   );
 }
 
@@ -184,6 +189,10 @@ function follow(training: FineTuning): void {
       // all that is seen of a tab in the background
       document.title = `${percentText(step / (log?.info?.steps ?? step))} · ${pageTitle}`;
     })
+    .on('checkpoint', ({step}) => {
+      if (state === 'stopping' || step === log?.info?.steps)
+        say('Saved. Looking at what the model knows now …');
+    })
     .on('paused', ({step}) => {
       setState('paused');
       say(`Paused after step ${countText(step)}. ${goesOnWhen()}`);
@@ -237,8 +246,7 @@ function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   byId<HTMLProgressElement>('progress').value = steps === 0 ? 1 : step / steps;
   stage.update();
   chat.open(training, log!.info!.promptStyle);
-  setDownloads(true);
-  byId('adapter-item').hidden = title.method !== 'lora';
+  offerDownloads({run: training, log: log!, title});
   void refreshRuns();
 }
 
@@ -300,7 +308,7 @@ function clear(): void {
 
 /** Ends the worker; what is kept stays. */
 function leave(): void {
-  setDownloads(false);
+  offerDownloads(null);
   chat.close();
   if (run === null) return;
   run.dispose();
@@ -339,9 +347,7 @@ function setState(next: State): void {
   if (button && (button.hidden || button.disabled)) byId('launch').focus({preventScroll: true});
   focusButtonSoon();
   frames.ask(lock); // which has the browser lay out the whole form
-  const canSetRate = next === 'training' || next === 'paused';
-  byId<HTMLInputElement>('rate').disabled = !canSetRate;
-  byId<HTMLButtonElement>('rate-set').disabled = !canSetRate;
+  openRate(next === 'training' || next === 'paused');
   if (next === 'idle' || next === 'starting') {
     byId<HTMLProgressElement>('progress').value = 0;
   }
@@ -412,13 +418,6 @@ async function refreshRuns(): Promise<RunSummary[]> {
 
 // --- what one can do
 
-/** The second click of a double click does nothing: another button may have come to its place. */
-function onClick(id: string, act: () => void): void {
-  byId(id).addEventListener('click', ({detail}) => {
-    if (detail < 2) act();
-  });
-}
-
 onClick('start', () => void start());
 onClick('pause', () => {
   setState('pausing');
@@ -434,7 +433,7 @@ onClick('cancel', () => {
 });
 onClick('stop', () => {
   setState('stopping');
-  say('Stopping after this step, and measuring the held-out loss …');
+  say('Stopping after this step, and looking at what the model knows then …');
   run?.stop().catch(() => undefined); // told by `finished`
 });
 onClick('compare', () => {
@@ -449,51 +448,7 @@ onClick('again', () => {
   void refreshRuns();
 });
 
-byId('rate-form').addEventListener('submit', (event) => {
-  event.preventDefault();
-  const rate = Number(byId<HTMLInputElement>('rate').value);
-  const isRight = rate > 0 && Number.isFinite(rate);
-  byId('rate').ariaInvalid = String(!isRight);
-  setText(byId('rate-note'), isRight ? 'set; the schedule goes on from it' : 'a number above 0');
-  if (isRight) run?.setLearningRate(rate);
-});
-
-function setDownloads(areThere: boolean): void {
-  for (const button of document.querySelectorAll<HTMLButtonElement>('.downloads button')) {
-    button.disabled = !areThere;
-  }
-  setText(byId('download-note'), '');
-}
-
-/** Whether files are being written, of which a further download would take the place. */
-let isWriting = false;
-
-function download(form: SaveForm): () => void {
-  return () => {
-    const training = run;
-    if (!training || isWriting) return;
-    isWriting = true;
-    const note = byId('download-note');
-    setText(note, 'Writing the files …');
-    downloadModel(training, form, 'owlore-model')
-      .then(
-        () => setText(note, 'Handed to your downloads.'),
-        (error: unknown) => setText(note, wordsOf(error).text),
-      )
-      .finally(() => (isWriting = false));
-  };
-}
-
-onClick('download-safetensors', download('safetensors'));
-onClick('download-gguf', download('gguf'));
-onClick('download-adapter', download('adapter'));
-onClick('download-report', () => {
-  const shown = log;
-  if (!shown) return;
-  import('./report')
-    .then(({downloadReport}) => downloadReport(shown, title))
-    .catch((error: unknown) => setText(byId('download-note'), messageOf(error)));
-});
+onRateSet((rate) => run?.setLearningRate(rate));
 
 // Who hides a page may close it next, and phones end hidden pages without a word.
 document.addEventListener('visibilitychange', () => {

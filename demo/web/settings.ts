@@ -344,6 +344,12 @@ export function whatItTakes(setting: Setting): string {
   return setting.kind === 'text' ? (setting.form?.words ?? setting.help) : setting.help;
 }
 
+/** Where a setting stands in the form, in words. */
+export function placeOf(name: SettingName): string {
+  const {label, more} = settings[name];
+  return `“${label}”${more === undefined ? '' : ' under “More settings”'}`;
+}
+
 /** The value that a text stands for, or null if it is none that the setting takes. */
 export function readSetting(
   name: SettingName,

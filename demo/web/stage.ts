@@ -4,9 +4,10 @@ import {LossChart} from './charts/loss';
 import {MemoryChart, total} from './charts/memory';
 import {atMostEvery, byId, element, nextTask, setText} from './dom';
 import {frames} from './frames';
+import {showRate} from './rate_field';
 import type {RunLog} from './run_log';
 import {showSamples} from './samples';
-import {bytesText, countText, lossText, percentText, rateText, secondsText} from './words';
+import {bytesText, countText, lossText, percentText, secondsText} from './words';
 
 /** Milliseconds between two drawings; small models make many steps in a second. */
 export const DRAW_EVERY = 250;
@@ -155,6 +156,5 @@ function showFigures(log: RunLog): void {
     byId('figure-time-note'),
     info ? `step ${countText(last?.step ?? 0)} of ${countText(info.steps)}` : 'no step yet',
   );
-  const rate = byId<HTMLInputElement>('rate');
-  if (document.activeElement !== rate) rate.value = last ? rateText(last.learningRate) : '';
+  showRate(log);
 }

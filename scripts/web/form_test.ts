@@ -63,10 +63,12 @@ describe('the form', () => {
       expect(await note.textContent()).to.match(/^Correct “Rank”/);
       expect(await page.locator('#estimate-stack svg').count()).to.equal(0);
       expect(await tab.text('estimate-storage')).to.equal('');
+      expect(await tab.text('phase')).to.equal('Correct “Rank” first.');
       await tab.click('start');
       expect(await rank.evaluate((input) => document.activeElement === input)).to.equal(true);
       await correct();
       await yes.waitFor();
+      expect(await tab.text('phase')).to.equal('Fine-tunes the built-in model on Moby-Dick.');
     }
     await tab.click('start');
     await tab.isIn('ended');

@@ -29,9 +29,26 @@ describe('by keys alone', () => {
     await page.keyboard.press('Enter');
     await tab.isIn('paused');
     await isFocused('resume');
+
+    // a rate that is none is said to be wrong until it is mended, or another step has one
+    const rate = page.locator('#rate');
+    const isWrong = async (): Promise<void> => {
+      await rate.fill('x');
+      await press('rate-set');
+      await isFocused('rate');
+      expect(await tab.text('rate-note')).to.equal('a number above 0');
+    };
+    await isWrong();
+    await rate.fill('0.001');
+    expect(await tab.text('rate-note')).to.equal('from the next step');
+    expect(await rate.getAttribute('aria-invalid')).to.equal('false');
+    await isWrong();
+    await page.locator('#resume').focus();
     await page.keyboard.press('Enter');
     await tab.isIn('training');
     await isFocused('pause');
+    await page.waitForFunction(() => Number(document.querySelector<HTMLInputElement>('#rate')!.value) > 0); // prettier-ignore
+    expect(await tab.text('rate-note')).to.equal('from the next step');
     await press('stop');
     await tab.isIn('ended');
     await isFocused('compare');

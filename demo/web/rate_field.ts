@@ -1,0 +1,45 @@
+/** The field of the learning rate, which can be set while a run trains. */
+import {byId, setText} from './dom';
+import type {RunLog} from './run_log';
+import {rateText} from './words';
+
+const input = byId<HTMLInputElement>('rate');
+
+/** @param set Called with a rate that one sets. */
+export function onRateSet(set: (rate: number) => void): void {
+  byId('rate-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    say(isRight() ? 'set; the schedule goes on from it' : 'a number above 0', !isRight());
+    if (isRight()) set(Number(input.value));
+    else input.focus(); // else the rate of the next step takes its place
+  });
+  input.addEventListener('input', () => {
+    if (isRight()) sayWhen();
+  });
+}
+
+export function openRate(isOpen: boolean): void {
+  input.disabled = !isOpen;
+  byId<HTMLButtonElement>('rate-set').disabled = !isOpen;
+}
+
+/** Shows the rate of the last step, unless somebody is typing another one. */
+export function showRate({info, last}: RunLog): void {
+  if (document.activeElement === input) return;
+  input.value = last ? rateText(last.learningRate) : '';
+  if (!info || input.ariaInvalid === 'true') sayWhen();
+}
+
+function isRight(): boolean {
+  const rate = Number(input.value);
+  return rate > 0 && Number.isFinite(rate);
+}
+
+function sayWhen(): void {
+  say('from the next step', false);
+}
+
+function say(note: string, isWrong: boolean): void {
+  input.ariaInvalid = String(isWrong);
+  setText(byId('rate-note'), note);
+}
