@@ -39,5 +39,17 @@ async function check({page}: Tab, state: string): Promise<void> {
     expect(words, look).to.eql([]);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     expect(wide, `${look}: nothing is wider than the page`).to.be.at.most(size.width);
+    expect(await page.evaluate(cutChoices), `${look}: no choice is cut`).to.eql([]);
   }
+}
+
+/** In the page: the fields whose longest choice has no room in them. */
+function cutChoices(): string[] {
+  return [...document.querySelectorAll('select')].flatMap((select) => {
+    const {offsetWidth: room, style} = select;
+    style.width = 'max-content';
+    const isCut = select.offsetWidth > room;
+    style.width = '';
+    return isCut ? [select.id] : [];
+  });
 }
