@@ -10,7 +10,7 @@ import {expectSameInNode, QUESTION, saveWhole} from './in_node';
 import {quick, Tab} from './tab';
 
 /** Long enough to be broken off twice. */
-const longer = {...quick, steps: 60, evaluateEvery: 20, sampleEvery: 0, saveEvery: 6};
+const longer = {...quick, steps: 60, evaluateEvery: 30, sampleEvery: 0, saveEvery: 6};
 
 describe('in Firefox, the page', () => {
   let firefox: Firefox;

@@ -28,7 +28,6 @@ const header = JSON.parse(
 ) as Header;
 const weights = own['model.safetensors']!.subarray(8 + headerSize);
 const tensor = 'model.embed_tokens.weight';
-const [, size] = header[tensor]!.data_offsets;
 
 const json = (value: unknown): Buffer =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
@@ -69,39 +68,25 @@ const text = (value: string): Array<bigint | string> => [BigInt(Buffer.byteLengt
 const architecture = [...text('general.architecture'), 8, ...text('llama')];
 const HUGE = 2n ** 62n;
 
-/** Files of a model, with what is said of them. */
+/** Files of a model, with what is said of them. Further ones are refused by the tests of who reads them. */
 const models: Readonly<Record<string, readonly [Files, RegExp]>> = {
   'safetensors: a header of 2^64 bytes': [withHeader(header, 2n ** 64n - 1n), /header should end at byte/],
   'safetensors: a header of 40 MB': [withHeader(' '.repeat(40_000_000)), /header is not JSON/],
   'safetensors: a million brackets': [withHeader('['.repeat(1_000_000)), /nested more than 100 deep/],
-  'safetensors: offsets beyond the file': [withHeader(changed({data_offsets: [0, 2 ** 50]})), /must have 131072 bytes/],
-  'safetensors: offsets that overlap': [withHeader(changed({data_offsets: [1, size + 1]})), /must start at byte 0/],
-  'safetensors: offsets below 0': [withHeader(changed({data_offsets: [-8, 8]})), /no valid data_offsets/],
-  'safetensors: a shape of 2^60': [withHeader(changed({shape: [2 ** 30, 2 ** 30]})), /must have 2305843009213694000 bytes/],
   'safetensors: a type of markup': [withHeader(changed({dtype: markup})), /<img src=x/],
   'safetensors: names of markup': [withHeader(JSON.stringify(header).replaceAll('model.layers', markup.replaceAll('"', "'"))), /no file has tensor/i],
   'safetensors: a name __proto__': [withHeader(JSON.stringify(header).replace(tensor, '__proto__')), /no file has tensor/i],
   'index: a file above the folder': [withIndex({[tensor]: '../../../etc/passwd'}), /\.\.\/etc\/passwd/],
   'index: a file of another host': [withIndex({[tensor]: 'https://example.com/model.safetensors'}), /example\.com/],
   'index: markup': [withIndex({[markup]: markup}), /\w/],
-  'GGUF: no GGUF': [{'model.gguf': Buffer.from(markup)}, /does not begin with GGUF/],
   'GGUF: 2^62 tensors': [gguf('GGUF', 3, HUGE, 1n, ...architecture), /tensors; no model has more/],
-  'GGUF: 2^62 keys': [gguf('GGUF', 3, 1n, HUGE, ...architecture), /keys; no model has more/],
   'GGUF: a text of 2^62 bytes': [gguf('GGUF', 3, 0n, 1n, HUGE, 'general'), /at most 65535 are allowed/],
-  'GGUF: an array of 2^62 numbers': [gguf('GGUF', 3, 0n, 1n, ...text('a'), 9, 4, HUGE), /no model has more than/],
-  'GGUF: arrays in arrays': [gguf('GGUF', 3, 0n, 1n, ...text('a'), Buffer.from('\x09\0\0\0\x09\0\0\0\x01\0\0\0\0\0\0\0'.repeat(50_000))), /of type 9/],
   'GGUF: an architecture of markup': [gguf('GGUF', 3, 0n, 1n, ...text('general.architecture'), 8, ...text(markup)), /must be one of .*<img src=x/],
   'GGUF: a tensor of 2^62 numbers': [gguf('GGUF', 3, 1n, 1n, ...architecture, ...text(markup), 4, HUGE, HUGE, HUGE, HUGE, 0, 0n), /beyond the end of the file/],
-  'config: no JSON': [withConfig(markup), /config\.json is not JSON/],
   'config: a model of markup': [withConfig({model_type: markup}), /model_type must be one of/],
   'config: a width of 10^9': [withConfig({hidden_size: 1e9, intermediate_size: 1e9}), /hiddenSize must be/],
-  'config: a width of markup': [withConfig({hidden_size: markup}), /hidden_size must be/],
-  'config: 10^9 blocks': [withConfig({num_hidden_layers: 1e9}), /num_hidden_layers must be/],
-  'config: 10^15 tokens': [withConfig({vocab_size: 1e15}), /vocabSize must be/],
   'config: a prototype': [withConfig(JSON.stringify(config).replace('{', '{"__proto__": {"hidden_size": 3}, ').replace(/"hidden_size":\d+,/, '')), /hidden_size must be .* got undefined/],
-  'tokenizer: no JSON': [withTokenizer(`${markup}{`), /tokenizer\.json is not JSON/],
   'tokenizer: a model of markup': [withTokenizer({...tokenizer, model: {type: markup, vocab: {[markup]: 0}, merges: [markup]}}), /tokenizer\.json cannot be used/],
-  'tokenizer: ids that are no numbers': [withTokenizer({...tokenizer, model: {vocab: {a: markup}}}), /tokenizer\.json cannot be used/],
   'tokenizer: a pattern without an end': [withTokenizer({...tokenizer, pre_tokenizer: {type: 'Split', pattern: {Regex: '(a+)+$'}, behavior: 'Isolated', invert: false}}), /may take for ever/],
   'nothing of a model': [{[`${markup}.json`]: Buffer.from('{}')}, /there is no config\.json in the files given/i],
 }; // prettier-ignore

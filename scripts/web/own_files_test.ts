@@ -226,7 +226,11 @@ describe('data of one’s own', () => {
 
   it('that are pasted and too long for a field are kept, trained on and removed', async () => {
     const lines = Array.from({length: 30_000}, (_, i) => `{"prompt": "What is ${i} and 1?", "completion": "It is ${i + 1}."}\n`); // prettier-ignore
-    const tab = await Tab.open(await newContext(), hosts().preview.url, {...quick, steps: 3});
+    const tab = await Tab.open(await newContext(), hosts().preview.url, {
+      ...quick,
+      steps: 3,
+      validationSplit: 0.002,
+    });
     const {page} = tab;
     await page.locator('input[name=data][value=pasted]').check();
     const field = page.locator('#pasted');

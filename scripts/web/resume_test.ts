@@ -7,7 +7,7 @@ import {quick, Tab} from './tab';
 
 /** Long enough to be broken off in the middle, between two checkpoints. */
 const steps = 40;
-const settings = {...quick, steps, evaluateEvery: 10, sampleEvery: 0, saveEvery: 6};
+const settings = {...quick, steps, evaluateEvery: 20, sampleEvery: 0, saveEvery: 6};
 
 describe('a run in the browser’s storage', () => {
   let whole: ReturnType<Tab['losses']>;

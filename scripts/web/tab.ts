@@ -4,16 +4,16 @@ import {WATCH_WORKERS, WorkerEvents} from './worker_events';
 
 /** Settings with which a training takes seconds. */
 export const quick: Readonly<Record<string, string | number>> = {
-  steps: 12,
+  steps: 8,
   batchSize: 2,
   maxLength: 32,
   rank: 8,
   interval: 3,
   refreshInterval: 4,
-  evaluateEvery: 6,
-  sampleEvery: 6,
+  evaluateEvery: 8,
+  sampleEvery: 8,
   saveEvery: 4,
-  validationSplit: 0.002,
+  validationSplit: 0.0005,
   threads: 2,
 };
 

@@ -35,7 +35,7 @@ describe('a training in the page', () => {
     expect([...colours.on!]).not.to.include([...colours.off!][0]);
 
     expect(await tab.text('figure-held-out')).to.equal(heldOut[steps]!.toFixed(3));
-    expect(await tab.page.locator('#samples article').count()).to.equal(5); // at 0, 6, … 24
+    expect(await tab.page.locator('#samples article').count()).to.equal(4); // at 0, 8, … 24
 
     // another one of as many steps
     const bars = tab.page.locator('#heat-rows .score[style*="scaleX"]');
