@@ -4,6 +4,7 @@ import {FineTuningError, sentError} from './errors';
 import {codedError} from './failure';
 import {inspect} from './inspect';
 import type {Calls, SentEvent, ToPage, ToWorker} from './messages';
+import type {Outcome} from './events';
 import type {SentOptions} from './options';
 import {holdRun, RunStore} from './run_store';
 import {defaultRunName} from './run_name';
@@ -38,15 +39,20 @@ type Answers = {
 export function serve(port: Port, surroundings: Surroundings = {}): Training['emit'] {
   const {selectBackend: select = selectBackend} = surroundings;
   const aborts = new Map<number, AbortController>();
-  let program: TrainingProgram | null = null;
+  let program: Promise<TrainingProgram> | null = null;
   const emit: Training['emit'] = (event, data) => port.postMessage({event, data} as SentEvent);
-  const there = (): TrainingProgram => {
+  const there = async (): Promise<TrainingProgram> => {
     if (program) return program;
     throw new FineTuningError('bad-option', 'the worker has no training yet');
   };
-  const train = (training: Omit<Training, 'emit' | 'selectBackend'>): TrainingProgram => {
-    program = new TrainingProgram({...training, emit, selectBackend: select});
-    return program;
+  // at once, so that what is asked for meanwhile waits for it
+  const train = async (
+    prepare: () => Promise<Omit<Training, 'emit' | 'selectBackend'>>,
+  ): Promise<Outcome> => {
+    program = prepare().then(
+      (training) => new TrainingProgram({...training, emit, selectBackend: select}),
+    );
+    return (await program).run();
   };
   const signalOf = (id: number): AbortSignal => {
     const controller = new AbortController();
@@ -55,37 +61,42 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
   };
 
   const answers: Answers = {
-    async start([options]) {
-      const owner = 'fineTuneInWorker';
-      const settings = resolveSettings(owner, options);
-      const {run, model} = settings;
-      const store =
-        run === undefined
-          ? await RunStore.createNamedLike(defaultRunName(model))
-          : run === null
-            ? null
-            : await RunStore.create(owner, run);
-      // a worker that holds a lock is not put to sleep with its tab
-      if (!store) await holdRun(`without a name, ${crypto.randomUUID()}`);
-      return train({owner, settings, store}).run();
-    },
-    async resumeRun([run, options]) {
-      const owner = 'resumeInWorker';
-      const store = await RunStore.open(owner, run);
-      const {settings} = store.file!;
-      const given = {...settings, ...options, model: await store.model(), data: await store.data()};
-      return train({owner, settings: resolveSettings(owner, given as SentOptions), store}).run();
-    },
+    start: ([options]) =>
+      train(async () => {
+        const owner = 'fineTuneInWorker';
+        const settings = resolveSettings(owner, options);
+        const {run, model} = settings;
+        const store =
+          run === undefined
+            ? await RunStore.createNamedLike(defaultRunName(model))
+            : run === null
+              ? null
+              : await RunStore.create(owner, run);
+        // a worker that holds a lock is not put to sleep with its tab
+        if (!store) await holdRun(`without a name, ${crypto.randomUUID()}`);
+        return {owner, settings, store};
+      }),
+    resumeRun: ([run, options]) =>
+      train(async () => {
+        const owner = 'resumeInWorker';
+        const store = await RunStore.open(owner, run);
+        const {settings} = store.file!;
+        const given = {...settings, ...options, model: await store.model(), data: await store.data()}; // prettier-ignore
+        return {owner, settings: resolveSettings(owner, given as SentOptions), store};
+      }),
     inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
-    pause: async () => there().pause(),
-    resume: async () => there().resume(),
-    checkpoint: async () => there().checkpoint(),
-    stop: async () => there().stop(),
-    setLearningRate: async ([rate]) => there().setLearningRate(rate),
-    chat: async ([messages, options], id) =>
-      there().chat(messages, options, (text) => port.postMessage({id, text}), signalOf(id)),
-    save: async ([form]) => there().save(form),
-    deleteSaved: async () => there().deleteSaved(),
+    pause: async () => (await there()).pause(),
+    resume: async () => (await there()).resume(),
+    checkpoint: async () => (await there()).checkpoint(),
+    stop: async () => (await there()).stop(),
+    setLearningRate: async ([rate]) => (await there()).setLearningRate(rate),
+    async chat([messages, options], id) {
+      const signal = signalOf(id);
+      const program = await there();
+      return program.chat(messages, options, (text) => port.postMessage({id, text}), signal);
+    },
+    save: async ([form]) => (await there()).save(form),
+    deleteSaved: async () => (await there()).deleteSaved(),
   };
   port.addEventListener('message', ({data}) => {
     if ('abort' in data) {

@@ -199,11 +199,15 @@ describe(`a training in a worker, on ${backend}`, () => {
       const measured = new Set([0, ...(changes.evaluateEvery === 3 ? [3] : []), step]);
       expect(heldOutOf(said).map(([at]) => at)).to.deep.equal([...measured]);
     }
-    const {training, said} = start();
-    void training.stop();
-    expect(await training.finished).to.deep.include({step: 0, heldOut: null, stopped: true});
-    training.dispose();
-    expect(said).to.deep.equal([]);
+    // also while its folder is made
+    for (const run of [null, 'early']) {
+      const {training, said} = start({run});
+      void training.stop();
+      expect(await training.finished).to.deep.include({step: 0, heldOut: null, stopped: true});
+      training.dispose();
+      expect(said).to.deep.equal([]);
+    }
+    await deleteRun('early');
   });
 
   it('saves where it is stopped before it measures, and keeps what was measured, also where it had waited', async () => {
