@@ -44,7 +44,8 @@ export function residentMemory(samples: readonly Sample[]): {before: number; aft
 export function residentGrowth(samples: readonly Sample[], other?: readonly Sample[]): string[] {
   const {before, after} = residentMemory(samples);
   const control = other ? residentMemory(other) : {before: 1, after: 1};
-  if (after / before <= control.after / control.before + MAX_GROWTH) return [];
+  // that one may have shrunk
+  if (after / before <= Math.max(1, control.after / control.before) + MAX_GROWTH) return [];
   const [was, is] = [before, after].map((bytes) => (bytes / 1e6).toFixed(1));
   return [`resident memory: ${was} MB at first, ${is} MB at the end`];
 }
