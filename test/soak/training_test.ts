@@ -60,5 +60,12 @@ describe('a long training', function () {
         control,
       ),
     ).to.have.length(1);
+    const shrinking = series((i) => ({rss: 3e8 - 9e5 * i}));
+    expect(
+      residentGrowth(
+        series((i) => ({rss: 1e8 + 2e5 * i})),
+        shrinking,
+      ),
+    ).to.deep.equal([]);
   });
 });
