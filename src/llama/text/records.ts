@@ -59,6 +59,10 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
   return both;
 }
 
+/** How JSON.parse says where a text is no JSON, in Chromium and Node, and in Firefox. */
+const WHERE =
+  /(?: in JSON)? at (?:position \d+(?: \(line.*)?|line \d+ column \d+ of the JSON data)$/;
+
 /**
  * The value of a record.
  *
@@ -70,8 +74,8 @@ export function parseRecord({bytes, fault}: RawRecord): unknown {
     return parseJsonText('it', decodeText(bytes));
   } catch (cause) {
     const {message} = cause as Error;
-    // 'it is not JSON', and where it is none
+    // 'it is not JSON', and why; where in the record would be a second line beside its own
     const [what] = message.split(': ', 1) as [string];
-    throw new ExampleError(what, message.slice(what.length), {cause});
+    throw new ExampleError(what, message.slice(what.length).replace(WHERE, ''), {cause});
   }
 }
