@@ -9,7 +9,7 @@ const input = byId<HTMLInputElement>('rate');
 export function onRateSet(set: (rate: number) => void): void {
   byId('rate-form').addEventListener('submit', (event) => {
     event.preventDefault();
-    say(isRight() ? 'set; the schedule goes on from it' : 'a number above 0', !isRight());
+    say(isRight() ? 'set, from the next step on' : 'a number above 0', !isRight());
     if (isRight()) set(Number(input.value));
     else input.focus(); // else the rate of the next step takes its place
   });
@@ -24,10 +24,11 @@ export function openRate(isOpen: boolean): void {
 }
 
 /** Shows the rate of the last step, unless somebody is typing another one. */
-export function showRate({info, last}: RunLog): void {
+export function showRate({info, last, outcome}: RunLog): void {
   if (document.activeElement === input) return;
   input.value = last ? rateText(last.learningRate) : '';
-  if (!info || input.ariaInvalid === 'true') sayWhen();
+  if (outcome) say('of the last step', false);
+  else if (!info || input.ariaInvalid === 'true') sayWhen();
 }
 
 function isRight(): boolean {

@@ -63,11 +63,6 @@ export class RunLog {
       });
   }
 
-  /** The loss that the moving average has fallen from: the mean of as many steps as it has; null until there are more. */
-  get smoothedFrom(): number | null {
-    return this.steps.length > SMOOTHED_STEPS ? this.smoothed[SMOOTHED_STEPS - 1]! : null;
-  }
-
   get last(): StepEvent | undefined {
     return this.steps.at(-1);
   }

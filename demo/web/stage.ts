@@ -3,6 +3,7 @@ import {HeatMap} from './charts/heat_map';
 import {LossChart} from './charts/loss';
 import {MemoryChart, total} from './charts/memory';
 import {atMostEvery, byId, element, nextTask, setText} from './dom';
+import {heldOutNote, lossNote} from './figure_notes';
 import {frames} from './frames';
 import {showRate} from './rate_field';
 import type {RunLog} from './run_log';
@@ -114,19 +115,10 @@ export class Stage {
 /** The figures above the charts. */
 function showFigures(log: RunLog): void {
   const {info, last, heldOut} = log;
-  const {smoothedFrom} = log;
   setText(byId('figure-loss'), lossText(log.smoothed.at(-1)));
-  setText(
-    byId('figure-loss-note'),
-    smoothedFrom === null
-      ? `mean of the ${last ? 'steps so far' : 'last steps'}`
-      : `from ${lossText(smoothedFrom)}, smoothed`,
-  );
+  setText(byId('figure-loss-note'), lossNote(log));
   setText(byId('figure-held-out'), lossText(heldOut.at(-1)?.loss));
-  setText(
-    byId('figure-held-out-note'),
-    heldOut.length > 1 ? `from ${lossText(heldOut[0]!.loss)}` : 'on text it never trains on',
-  );
+  setText(byId('figure-held-out-note'), heldOutNote(log));
   const bytes = last && total(last);
   setText(byId('figure-memory'), bytes === undefined ? '–' : bytesText(bytes));
   setText(

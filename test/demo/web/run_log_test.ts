@@ -1,5 +1,6 @@
 import {EventEmitter} from 'eventemitter3';
 import {expect} from 'chai';
+import {heldOutNote, lossNote} from '../../../demo/web/figure_notes';
 import {RunLog} from '../../../demo/web/run_log';
 import type {FineTuning} from '../../../src/worker/fine_tuning';
 import type {HistoryEntry, RunInfo, StepEvent} from '../../../src/worker/events';
@@ -51,12 +52,15 @@ describe('demo/web: RunLog', () => {
     expect(other.log.isSaved).to.equal(true);
   });
 
-  it('compares the mean of the last steps with that of as many first ones, and not with a single step', () => {
+  it('says from where the line of the smoothed loss falls, and of which step the held-out loss is', () => {
     const {run, log} = logOf();
-    for (let i = 1; i <= 10; i++) run.emit('step', step(i, i === 1 ? 9 : 4));
-    expect(log.smoothedFrom).to.equal(null);
-    run.emit('step', step(11, 4));
-    expect(log.smoothedFrom).to.be.closeTo(4.5, 1e-12);
+    expect([lossNote(log), heldOutNote(log)]).to.eql(['smoothed', 'on text it never trains on']);
+    run.emit('heldOut', {step: 0, loss: 4.65});
+    for (let i = 1; i <= 18; i++) run.emit('step', step(i, i === 1 ? 4.65 : 3.8));
+    expect(heldOutNote(log)).to.equal('at step 0');
+    expect(lossNote(log)).to.equal('smoothed, from 4.650');
+    run.emit('heldOut', {step: 20, loss: 3.5});
+    expect(heldOutNote(log)).to.equal('at step 20, from 4.650');
   });
 
   it('begins with the history of a run that goes on', () => {
