@@ -9,7 +9,7 @@ import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
 import {settingNames, settings, type SettingName} from './settings';
-import {rateText} from './words';
+import {continuationText, rateText} from './words';
 
 /** What a run is of, in words, and its method by the library's name. */
 export interface ReportTitle {
@@ -29,7 +29,8 @@ function recordOf(log: RunLog, title: ReportTitle): RunRecord {
   const info = log.info!;
   const before = new Map<string, string>();
   const after = new Map<string, string>();
-  for (const {prompt, text} of log.samples) {
+  for (const {prompt, text: written, isAnswer} of log.samples) {
+    const text = isAnswer ? written : continuationText(written);
     if (!before.has(prompt)) before.set(prompt, text);
     after.set(prompt, text);
   }

@@ -1,6 +1,7 @@
 /** Texts that the model writes as it learns, the newest first. */
 import {byId, element} from './dom';
 import type {RunLog} from './run_log';
+import {continuationText} from './words';
 
 let ghost: HTMLElement | null = null;
 const shown = {log: null as RunLog | null, count: 0, last: -1};
@@ -26,7 +27,7 @@ export function showSamples(log: RunLog): void {
           'p',
           {},
           element('b', {textContent: prompt}),
-          isAnswer ? `\n${text.trimStart()}` : text,
+          isAnswer ? `\n${text.trimStart()}` : continuationText(text),
         ),
       ),
     );

@@ -69,6 +69,11 @@ export function percentText(part: number): string {
   return `${Math.round(100 * part)}${nbsp}%`;
 }
 
+/** A text that a model wrote without being asked, as it is: its end is where it was cut, unless a sentence ends there. */
+export function continuationText(text: string): string {
+  return text === '' || /[.!?…]["”’)\]]*\s*$/.test(text) ? text : `${text.trimEnd()}…`;
+}
+
 /** What a worker is at, and how far it is where that is known. */
 export function statusText({phase, text, done, total}: StatusEvent): string {
   const words = text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,6 +1,7 @@
 import {expect} from 'chai';
 import {
   bytesText,
+  continuationText,
   countText,
   examplesText,
   largeCountText,
@@ -16,6 +17,13 @@ import {
 
 describe('demo/web: words', () => {
   const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
+
+  it('shows that a text was cut, unless a sentence ends there', () => {
+    expect(continuationText('the whale and the shi')).to.equal('the whale and the shi…');
+    expect(continuationText('a sea, \n')).to.equal('a sea,…');
+    for (const whole of ['', 'He said: “Aye!”', 'Done.', 'so …'])
+      expect(continuationText(whole)).to.equal(whole);
+  });
 
   it('has sizes in three digits or so', () => {
     const sizes = [0, 1, 999, 999_999, 1e6, 99.96e6, 181.2e6, 1e9, 3.979e9, 12.34e9];
