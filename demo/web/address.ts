@@ -1,5 +1,8 @@
 /** What the page does, as the part of its address after the `#`, which no server sees. */
 import {readSetting, settingNames, type Settings} from './settings';
+import {nameText} from './words';
+
+const MOST_NAMES = 5; // that are said
 
 export interface Address {
   /** The name of a model on the Hub or its URL; undefined: the built-in one, or files, which no address can name. */
@@ -33,4 +36,16 @@ export function readAddress(text: string): Address {
     ...(query.has('text') && {text: query.get('text')!}),
     settings,
   };
+}
+
+/** Says what of a text is left out, by the names alone; null if all of it is known. */
+export function leftOutText(text: string): string | null {
+  const {settings} = readAddress(text);
+  const names = [...new Set(new URLSearchParams(text.replace(/^#/, '')).keys())].filter(
+    (name) => !['model', 'text'].includes(name) && !Object.hasOwn(settings, name),
+  );
+  if (names.length === 0) return null;
+  const more = names.length - MOST_NAMES;
+  const shown = names.slice(0, MOST_NAMES).map((name) => `“${nameText(name)}”`);
+  return `The address has settings that this page does not take, and leaves out: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
 }

@@ -1,5 +1,12 @@
 /** What went wrong, in words, and what can be done about it. */
-import {placeOf, settingNames, settings} from './settings';
+import {
+  limitedByModel,
+  placeOf,
+  settingNames,
+  settings,
+  type ModelLimits,
+  type SettingName,
+} from './settings';
 
 /** Of each code of the library: what it means, where its own message says less to who uses the page, and the way out. */
 const known: Record<string, {says?: string; way: string}> = {
@@ -80,11 +87,22 @@ export function messageOf(error: unknown): string {
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 
+/** What a setting may be at most with its model, where an error says that it is more; else nothing. */
+export function limitsOf(error: unknown): ModelLimits {
+  const message = error instanceof Error ? error.message : '';
+  const [, given, most, is] =
+    /\b(\w+) must be an integer >= \d+ and <= (\d+); got (\d+)$/.exec(message) ?? [];
+  const name = limitedByModel.find((each) => each === given);
+  return name !== undefined && Number(is) > Number(most) ? {[name]: Number(most)} : {};
+}
+
 /** An error in the words of this page: what happened and the way out; and what else the library says of it. */
 export function wordsOf(error: unknown): {text: string; details?: string} {
   const code = codeOf(error);
   const message = messageOf(error);
   const setting = settingNames.find((name) => new RegExp(`^${name} must be `, 'i').test(message));
+  const [limit] = Object.entries(limitsOf(error)) as [SettingName, number][];
+  if (limit) return {text: `${placeOf(limit[0])} can be ${limit[1]} at most with this model.`};
   if (setting !== undefined)
     return {text: message.replace(new RegExp(`^${setting}`, 'i'), `“${settings[setting].label}”`)};
   const {says, way = ''} = Object.hasOwn(known, code) ? known[code]! : {};

@@ -1,7 +1,7 @@
 /** What a run would take against what this tab may have, and what its model would read: asked of the library as one changes things. */
 import {dataTitle, givenBytes, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, byId, element, setText} from './dom';
-import {codeOf, inPageWords, wordsOf} from './errors';
+import {codeOf, inPageWords, limitsOf, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {placeOf, settingNames, settings, type SettingName} from './settings';
@@ -114,6 +114,13 @@ export class EstimatePanel {
     } catch (error) {
       if (asked !== this.count) return;
       this.clear();
+      this.form.setLimits(limitsOf(error));
+      const wrong = this.wrongText();
+      if (wrong !== null) {
+        this.say(wrong);
+        this.onReason();
+        return;
+      }
       this.say(wordsOf(error).text, true);
       const code = codeOf(error);
       this.isRefused = code === 'refused';
@@ -239,7 +246,7 @@ function mostOf({kept, peak, saved}: StorageNeed): number {
 /** A download stays in the storage until a later visit. */
 function storageText(storage: StorageNeed, isShort: boolean): string {
   const {kept, saved, free} = storage;
-  const need = `Keeps up to ${bytesText(kept + saved)} in this browser with a download, ${bytesText(mostOf(storage))} while it saves`;
+  const need = `Takes up to ${bytesText(kept + saved)} of this browser’s storage, downloads included, and ${bytesText(mostOf(storage))} for a moment while it saves`;
   return isShort
     ? `${need}: more than the ${bytesText(free!)} that are free. Delete earlier runs below, or make room on the disk.`
     : `${need}.`;

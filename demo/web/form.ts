@@ -13,10 +13,13 @@ import {DropZone} from './drop_zone';
 import {methodDefaults} from './method_defaults';
 import {PastePanel} from './paste_panel';
 import {
+  helpOf,
+  limitedByModel,
   readSetting,
   settingNames,
   settings,
   whatItTakes,
+  type ModelLimits,
   type Setting,
   type SettingName,
   type Settings,
@@ -57,8 +60,9 @@ export class Form {
     pasted: {kind: 'pasted', text: ''} as DataChoice & {kind: 'pasted'},
     dataFiles: {kind: 'files', files: {}} as DataChoice & {kind: 'files'},
   };
-  /** Of the chosen model; undefined: nobody knows yet. */
-  private blocks: number | undefined = builtInBlocks;
+  /** The most that some settings may be with the chosen model; without those that nobody knows yet. */
+  private limits: ModelLimits = {...builtInLimits};
+  private readonly textNotes = {'moby-dick': note(''), 'state-of-the-union': note('')};
   private readonly modelTabs: Tabs;
   private readonly dataTabs: Tabs;
 
@@ -69,8 +73,8 @@ export class Form {
       {value: 'files', label: 'My files', panel: this.modelFilesPanel()},
     ]);
     this.dataTabs = new Tabs(byId('data-tabs'), byId('data-panel'), 'data', [
-      {value: 'moby-dick', label: 'Moby-Dick', panel: note(mobyDickText)},
-      {value: 'state-of-the-union', label: 'Speeches', panel: note(speechesText)},
+      {value: 'moby-dick', label: 'Moby-Dick', panel: this.textNotes['moby-dick']},
+      {value: 'state-of-the-union', label: 'Speeches', panel: this.textNotes['state-of-the-union']},
       {value: 'pasted', label: 'Paste', panel: this.pastePanel()},
       {value: 'files', label: 'My files', panel: this.dataFilesPanel()},
     ]);
@@ -156,16 +160,16 @@ export class Form {
     setText(byId('own-note'), isLocked ? lockedText : hasEnded ? endedText : openText);
   }
 
-  /** Takes how many blocks the chosen model has, which is the range of γ. */
-  setBlocks(count: number): void {
-    this.blocks = count;
-    this.check('gamma');
+  /** Takes what some settings may be at most with the chosen model: γ its blocks, a row what it was made for. */
+  setLimits(limits: ModelLimits): void {
+    Object.assign(this.limits, limits);
+    for (const name of limitedByModel) this.check(name);
     this.refresh();
   }
 
   private modelChanged(): void {
-    this.blocks = this.choice.model.kind === 'built-in' ? builtInBlocks : undefined;
-    this.read('gamma');
+    this.limits = this.choice.model.kind === 'built-in' ? {...builtInLimits} : {};
+    for (const name of limitedByModel) this.read(name);
   }
 
   private changed(): void {
@@ -222,15 +226,14 @@ export class Form {
   private check(name: SettingName): string | number | null {
     const {input, help} = this.fields[name];
     const known = settings[name];
-    const {blocks} = this;
-    const isOfBlocks = name === 'gamma' && blocks !== undefined;
-    const setting = isOfBlocks ? ({...known, max: blocks} as Setting) : known;
+    const most = (this.limits as Settings)[name];
+    const setting = most === undefined ? known : ({...known, max: most} as Setting);
     const text = input.value.trim();
     const value = text === '' ? null : readSetting(name, text, setting);
     const isWrong = text !== '' && value === null;
     setProperty(input, 'ariaInvalid', String(isWrong));
     help.classList.toggle('wrong', isWrong);
-    setText(help, isWrong ? whatItTakes(setting) : setting.help);
+    setText(help, isWrong ? whatItTakes(setting, text) : helpOf(setting, input.value));
     return value;
   }
 
@@ -240,13 +243,16 @@ export class Form {
     const own = defaultsFor(this.choice);
     if (setting.kind === 'choice') return own[name] ?? Object.keys(setting.choices)[0];
     const steps = Number(this.choice.settings.steps ?? own.steps);
-    return own[name] ?? methodDefaults(methodOf(this.choice), steps, this.blocks)[name];
+    return own[name] ?? methodDefaults(methodOf(this.choice), steps, this.limits.gamma)[name];
   }
 
   /** Shows defaults, and which settings play no part with the method. */
   private refresh(): void {
     const method = methodOf(this.choice);
-    for (const [name, {frame, input}] of Object.entries(this.fields) as [SettingName, Field][]) {
+    for (const [name, {frame, input, help}] of Object.entries(this.fields) as [
+      SettingName,
+      Field,
+    ][]) {
       const setting = settings[name];
       const matters = setting.matters?.(method) ?? true;
       setProperty(input, 'disabled', !matters);
@@ -259,8 +265,13 @@ export class Form {
         setProperty(input, 'placeholder', placeholder);
       } else if (this.choice.settings[name] === undefined) {
         setProperty(input, 'value', String(fallback));
+        setText(help, helpOf(setting, input.value));
       }
     }
+    // what it has read is known of the built-in model alone
+    const isBuiltIn = this.choice.model.kind === 'built-in';
+    for (const [name, {is, toBuiltIn}] of Object.entries(textWords))
+      setText(this.textNotes[name as TextName], `${is}${isBuiltIn ? toBuiltIn : ''}.`);
   }
 
   private hubPanel(): HTMLElement {
@@ -281,11 +292,11 @@ export class Form {
     const token = element('input', {
       id: 'hub-token',
       type: 'password',
-      placeholder: 'Token, for models behind conditions',
+      placeholder: 'Access token, for gated models',
       autocomplete: 'off',
       maxLength: 300,
     });
-    token.setAttribute('aria-label', 'Token of the Hugging Face Hub, for models behind conditions');
+    token.setAttribute('aria-label', 'Access token of the Hugging Face Hub, for gated models');
     const take = () => {
       const given = {name: name.value.trim(), token: token.value.trim()};
       const {hub} = this.kept;
@@ -356,11 +367,19 @@ export class Form {
 const openText = 'Choose here what the next run is of, then start it above.';
 const endedText = 'Choose here what the next run is of, then click “New run” above, and start it.';
 const lockedText = 'A run is under way: choose for the next one when it has ended.';
-const builtInBlocks = 8;
-const builtInModelText = `1.7 million parameters in ${builtInBlocks} blocks, which have read presidents’ speeches. Small enough for any computer.`;
-const mobyDickText = 'The novel: another century’s prose, which the model has never seen.';
-const speechesText =
-  'Recent State of the Union addresses, of the kind that the model already knows.';
+const builtInLimits = {gamma: 8, maxLength: 128};
+const builtInModelText = `1.7 million parameters in ${builtInLimits.gamma} blocks, which have read presidents’ speeches. Small enough for any computer.`;
+/** What each text is, and what it is to the built-in model. */
+const textWords: Record<TextName, {is: string; toBuiltIn: string}> = {
+  'moby-dick': {
+    is: 'The novel: another century’s prose',
+    toBuiltIn: ', which the model has never seen',
+  },
+  'state-of-the-union': {
+    is: 'Recent State of the Union addresses',
+    toBuiltIn: ', of the kind that the model already knows',
+  },
+};
 const dataText = 'jsonl, json, csv, tsv or plain text: chats, prompts with answers, or texts.';
 
 /** The field of a setting. */

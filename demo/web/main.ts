@@ -1,7 +1,7 @@
 /** The page: a form, a run, and what it shows of it. */
-import {readAddress, writeAddress} from './address';
+import {leftOutText, readAddress, writeAddress} from './address';
 import {Chat} from './chat';
-import {BUILT_IN, dataTitle, methodOf, missing, modelTitle, optionsOf, texts} from './choice';
+import {dataTitle, methodOf, missing, modelTitle, optionsOf, type Choice} from './choice';
 import {afterPause, atMostEvery, buttonFocus, byId, nextTask, onClick, setText} from './dom';
 import {removeTemporary} from './download';
 import {offerDownloads} from './download_buttons';
@@ -19,6 +19,7 @@ import {
   type StatusEvent,
 } from './library';
 import {showKeptModels} from './kept_models';
+import {showLead} from './lead';
 import {refuseStrayDrops} from './drop_zone';
 import {hideFormNotice, hideNotice, showError, showNotice} from './notice';
 import {registerServiceWorker} from './offline';
@@ -61,7 +62,7 @@ const estimate = new EstimatePanel(
   form,
   () => canKeep,
   ({config}) => {
-    form.setBlocks(config.blocks);
+    form.setLimits({gamma: config.blocks, maxLength: config.maxLength});
     if (state === 'idle') charts.heat.setBlocks(config.blocks);
   },
   showStart,
@@ -86,14 +87,6 @@ const noteAddress = afterPause(() => {
   history.replaceState(null, '', address === '' ? location.pathname : `#${address}`);
 }, 300);
 
-/** Says what learns from what, in the sentence below the headline. That of the built-in ones keeps its place, so that nothing moves. */
-function showLead({model, data}: Pick<ReportTitle, 'model' | 'data'>): void {
-  const isOfBuiltIns = model === BUILT_IN && data === texts['moby-dick'];
-  const name = model.replace(/^(the|your|a) /, (word) => word.charAt(0).toUpperCase() + word.slice(1)); // prettier-ignore
-  byId('lead-built-in').classList.toggle('unseen', !isOfBuiltIns);
-  setText(byId('lead-own'), isOfBuiltIns ? '' : `${name} learns from ${data}.`);
-}
-
 /** Says what Start does, or why it cannot: only where that is known, as it waits for nothing. */
 function showStart(): void {
   if (state !== 'idle') return;
@@ -104,7 +97,7 @@ function showStart(): void {
     Object.keys(form.choice.settings).length === 0;
   const {reason} = estimate;
   const wrong = form.firstWrong;
-  showLead({model: modelTitle(form.choice), data: dataTitle(form.choice)});
+  showLead(titleOf(form.choice));
   const button = byId<HTMLButtonElement>('start');
   // a button that is disabled would take the focus with it
   if (reason !== null && document.activeElement === button) byId('launch').focus();
@@ -118,6 +111,11 @@ function showStart(): void {
           ? 'A minute or two, 6 MB, nothing to install.'
           : `Fine-tunes ${modelTitle(form.choice)} on ${dataTitle(form.choice)}.`),
   );
+}
+
+/** What a run of a choice would be of. */
+function titleOf(choice: Choice): ReportTitle {
+  return {model: modelTitle(choice), data: dataTitle(choice), method: methodOf(choice)};
 }
 
 // --- a run
@@ -137,11 +135,7 @@ async function start(): Promise<void> {
   setState('starting');
   say('Starting …');
   announce('Starting.');
-  title = {
-    model: modelTitle(form.choice),
-    data: dataTitle(form.choice),
-    method: methodOf(form.choice),
-  };
+  title = titleOf(form.choice);
   try {
     // What is not asked to stay, a browser may remove when its disk is full.
     void navigator.storage?.persist?.();
@@ -461,6 +455,8 @@ const {model, text, settings} = readAddress(location.hash);
 form.set(model, text, settings);
 setState('idle');
 showStart();
+const ignored = leftOutText(location.hash);
+if (ignored !== null) showNotice(ignored, [], {kind: 'friendly', isOfForm: true});
 if (location.hash.includes('=')) estimate.update();
 // What a run takes is computed when somebody looks at the form, not at each visit: that loads tfjs.
 for (const type of ['focusin', 'pointerdown'])

@@ -18,6 +18,12 @@ interface NoticeOptions {
 
 let isOfForm = false;
 
+/** The page ends with room for it, so that it hides nothing that one cannot scroll to. */
+new ResizeObserver(([entry]) => {
+  const height = entry!.borderBoxSize[0]!.blockSize;
+  document.body.style.setProperty('--notice', `${height}px`);
+}).observe(byId('notice'));
+
 /** Shows a message with what can be done about it. */
 export function showNotice(
   text: string,

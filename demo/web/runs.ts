@@ -6,7 +6,7 @@ import {dataOf, modelOf} from './run_words';
 import {bytesText, runLossText, timeText} from './words';
 
 const states = {
-  here: 'open in this page',
+  here: 'the run above',
   running: 'open in another tab',
   stopped: 'stopped',
   done: 'done',

@@ -34,6 +34,12 @@ export type SettingName =
   | 'run'
   | 'threads';
 
+/** The settings that may be no more than the model allows. */
+export const limitedByModel = ['gamma', 'maxLength'] as const;
+
+/** The most that these may be with a model: as many blocks as it has, as many tokens as it was made for. */
+export type ModelLimits = Partial<Record<(typeof limitedByModel)[number], number>>;
+
 /** What is given; what is not has the library's default, or that of this page. */
 export type Settings = Partial<Record<SettingName, string | number>>;
 
@@ -60,6 +66,8 @@ export interface ChoiceSetting extends Common {
   kind: 'choice';
   /** Values, each with what the form calls it; the first one is the default. */
   choices: Record<string, string>;
+  /** Of each value a sentence that takes the place of `help` while it is chosen. */
+  helps?: Record<string, string>;
 }
 
 export interface TextSetting extends Common {
@@ -82,7 +90,7 @@ export const settings: Record<SettingName, Setting> = {
   method: {
     kind: 'choice',
     label: 'Method',
-    help: 'OwLore trains some blocks at a time, those with more outliers more often, by low-rank steps.',
+    help: 'What trains in a step, and how.',
     choices: {
       owlore: 'OwLore',
       'owlore-full': 'OwLore, full rank',
@@ -92,6 +100,19 @@ export const settings: Record<SettingName, Setting> = {
       badam: 'BAdam',
       lora: 'LoRA',
       full: 'Full fine-tuning (AdamW)',
+    },
+    helps: {
+      owlore:
+        'Trains some blocks at a time, those with more outliers more often, by low-rank steps.',
+      'owlore-full':
+        'Trains some blocks at a time, those with more outliers more often, by steps of full rank.',
+      lisa: 'Trains some blocks at a time, which are drawn by chance.',
+      'lisa-d': 'Trains some blocks at a time, those near the input more often.',
+      galore:
+        'Trains all blocks in every step, by low-rank steps, which need less optimizer state.',
+      badam: 'Trains one block after another, and nothing but blocks.',
+      lora: 'Trains small matrices beside the weights, which stay as they are.',
+      full: 'Trains all weights in every step, which takes the most memory.',
     },
   },
   gamma: {
@@ -161,9 +182,9 @@ export const settings: Record<SettingName, Setting> = {
   },
   learnPrompts: {
     kind: 'choice',
-    label: 'The loss counts',
-    help: 'Most train on answers alone.',
-    choices: {false: 'answers', true: 'all of it'},
+    label: 'Learns to write',
+    help: 'Usually answers alone, given their prompts.',
+    choices: {false: 'answers', true: 'prompts too'},
     more: 'Examples',
   },
   validationSplit: {
@@ -220,8 +241,8 @@ export const settings: Record<SettingName, Setting> = {
   },
   refreshInterval: {
     ...count,
-    label: 'Steps between bases',
-    help: 'After so many of its steps a matrix chooses its directions anew.',
+    label: 'Steps between directions',
+    help: 'How often a matrix takes new directions from its gradient.',
     otherwise: '200',
     more: 'Method',
     matters: (method) => isLowRank(method) && method !== 'lora',
@@ -267,9 +288,9 @@ export const settings: Record<SettingName, Setting> = {
   },
   gradientCheckpointing: {
     kind: 'choice',
-    label: 'Compute activations twice',
-    help: 'Takes less memory and more time.',
-    choices: {auto: 'where it pays', blocks: 'in every block', none: 'never'},
+    label: 'Gradient checkpointing',
+    help: 'Computes activations twice instead of keeping them: less memory, more time.',
+    choices: {auto: 'automatic', blocks: 'every block', none: 'off'},
     more: 'Memory',
   },
   evaluateEvery: {
@@ -335,13 +356,31 @@ export const settings: Record<SettingName, Setting> = {
 
 export const settingNames = Object.keys(settings) as SettingName[];
 
-/** What a field takes, in words. */
-export function whatItTakes(setting: Setting): string {
-  if (setting.kind === 'number')
-    return setting.isWhole
-      ? `A whole number from ${setting.min} to ${countText(setting.max)}.`
-      : `A number from ${setting.min} to ${setting.max}.`;
-  return setting.kind === 'text' ? (setting.form?.words ?? setting.help) : setting.help;
+/** What a field takes, in words; of a number with a comma, how to write it. */
+export function whatItTakes(setting: Setting, text = ''): string {
+  if (setting.kind === 'text') return setting.form?.words ?? setting.help;
+  if (setting.kind === 'choice') return setting.help;
+  const {min, max, isWhole} = setting;
+  if (/^\d*,\d+$/.test(text))
+    return isWhole
+      ? `Write it without a comma: ${text.replace(',', '')}.`
+      : `Write it with a point: ${text.replace(',', '.')}.`;
+  return isWhole
+    ? `A whole number from ${min} to ${countText(max)}.`
+    : `A number from ${min} to ${max}.`;
+}
+
+/** The sentence below a field: what it is for, or what the value is that it has. */
+export function helpOf(setting: Setting, value: string): string {
+  return (setting.kind === 'choice' ? setting.helps?.[value] : undefined) ?? setting.help;
+}
+
+/** What a method does, as a sentence that begins with its name. */
+export function methodSentence(method: string): string {
+  const {choices, helps} = settings.method as ChoiceSetting;
+  const [name] = (choices[method] ?? method).split(/,| \(/, 1) as [string];
+  const help = helps![method] ?? '';
+  return `${name} ${help.charAt(0).toLowerCase()}${help.slice(1)}`;
 }
 
 /** Where a setting stands in the form, in words. */

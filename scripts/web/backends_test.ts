@@ -199,7 +199,7 @@ describe('the page', () => {
       await note.filter({hasText: /^No: it would take [\d.]+\sGB of the 3\.98\sGB/}).waitFor();
       // the files at 16 bits, the checkpoint and the model as it was saved, of which a download is made
       const storage =
-        /^Keeps up to 4\.85\sGB in this browser with a download, 6\.(48|49)\sGB while it saves/;
+        /^Takes up to 4\.85\sGB of this browser’s storage, downloads included, and 6\.(48|49)\sGB for a moment/;
       expect(await tab.text('estimate-storage')).to.match(storage);
       await tab.page.locator('#estimate-way').getByRole('button', {name: /^Set /}).click();
       await note.filter({hasText: /^Yes: it takes [\d.]+\sGB/}).waitFor();

@@ -74,14 +74,63 @@ describe('the form', () => {
     await tab.isIn('ended');
   });
 
+  it('says what is wrong with a value, and what the chosen method does with the chosen model', async () => {
+    const {page} = tab;
+    const row = page.locator('#setting-maxLength');
+    await row.fill('4096');
+    expect(await row.getAttribute('aria-invalid')).to.equal('true');
+    expect(await tab.text('setting-maxLength-help')).to.equal('A whole number from 2 to 128.');
+    await row.fill('64');
+    await page.locator('#setting-learningRate').fill('0,002');
+    expect(await tab.text('setting-learningRate-help')).to.equal('Write it with a point: 0.002.');
+    await page.locator('#setting-learningRate').fill('0.002');
+    await page.locator('#setting-method').selectOption('full');
+    expect(await tab.text('setting-method-help')).to.match(/^Trains all weights in every step/);
+    const lead = 'The built-in model learns from Moby-Dick. Full fine-tuning trains all weights';
+    expect(await page.locator('#lead').innerText())
+      .to.include(lead)
+      .and.not.include('OwLore');
+    expect(await tab.text('data-panel')).to.include('never seen');
+    await page.locator('input[name=model][value=hub]').check();
+    expect(await tab.text('data-panel')).to.not.include('never seen');
+  });
+
+  for (const [width, height] of [
+    [1280, 800],
+    [390, 800],
+  ] as const) {
+    it(`is covered by nothing, and no notice hides the end of the page, ${width} × ${height}`, async () => {
+      const context = await newContext({viewport: {width, height}});
+      const {page, errors} = await Tab.open(context, hosts().preview.url, 'steps=abc&foo=1&seed=7');
+      const notice = page.locator('#notice');
+      expect(await notice.innerText()).to.include('“steps”, “foo”');
+      await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+      await page.waitForFunction(() => {
+        const [end, top] = ['footer', '#notice'].map((name) => document.querySelector(name)!.getBoundingClientRect()); // prettier-ignore
+        return end!.bottom <= top!.top;
+      });
+      await notice.getByRole('button', {name: 'Close'}).click();
+      const covered = await page.evaluate(() =>
+        [...document.querySelectorAll('#more .field')].flatMap((field) => {
+          field.scrollIntoView({block: 'end', behavior: 'instant'});
+          const {left, bottom} = field.getBoundingClientRect();
+          const found = document.elementFromPoint(left + 4, bottom - 8);
+          return found && field.contains(found) ? [] : [field.textContent];
+        }),
+      );
+      expect(covered).to.eql([]);
+      expect(errors).to.eql([]);
+    });
+  }
+
   it('says how the next run is started, and no more than is kept of this one', async () => {
     const {page} = tab;
     const note = page.locator('#own-note');
     const toStart = 'Choose here what the next run is of, then start it above.';
     expect(await note.textContent()).to.equal(toStart);
     const storage = page.locator('#estimate-storage');
-    await storage.filter({hasText: 'Keeps up to'}).waitFor();
-    const [, most] = /^Keeps up to ([\d.]+)\sMB in this browser with a download/.exec(
+    await storage.filter({hasText: 'Takes up to'}).waitFor();
+    const [, most] = /^Takes up to ([\d.]+)\sMB of this browser’s storage, downloads included/.exec(
       (await storage.textContent())!,
     )!;
     await tab.click('start');

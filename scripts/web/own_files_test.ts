@@ -284,7 +284,7 @@ describe('data of one’s own', () => {
     await page.locator('input[name=data][value=pasted]').check();
     await page.fill('#pasted', lines.join(''));
     await page.getByText('40 examples').waitFor();
-    expect(await tab.text('lead-own')).to.equal('The built-in model learns from pasted examples.');
+    expect(await tab.text('lead-own')).to.match(/^The built-in model learns from pasted examples\. OwLore wakes /); // prettier-ignore
     await tab.click('start');
     const note =
       'Both models are asked as in the training data: “Below is an instruction that describes a task. Write a response that ' +
@@ -307,9 +307,11 @@ describe('data of one’s own', () => {
     await page.reload();
     await tab.isIn('idle');
     expect(await tab.text('lead-own')).to.equal('');
-    expect(await tab.text('lead-built-in')).to.match(/learns the prose of Moby-Dick\.$/);
+    expect(await tab.text('lead-built-in')).to.match(
+      /learns the prose of Moby-Dick\. OwLore wakes /,
+    );
     await page.locator('#runs').getByRole('button', {name: 'Open'}).click();
-    expect(await tab.text('lead-own')).to.equal('The built-in model learns from pasted examples.');
+    expect(await tab.text('lead-own')).to.match(/^The built-in model learns from pasted examples\. OwLore wakes /); // prettier-ignore
     expect(await answers()).to.eql(first);
     expect(tab.errors).to.eql([]);
   });

@@ -185,7 +185,7 @@ describe('a run in the browser’s storage', () => {
     const setQuota = await quotaOf(context, tab);
     await tab.page
       .locator('#estimate-storage')
-      .filter({hasText: /^Keeps up to/})
+      .filter({hasText: /^Takes up to/})
       .waitFor();
     await setQuota(1000); // which the browser tells no page beforehand
     await tab.click('start');

@@ -46,7 +46,7 @@ describe('a training in the page', () => {
     await bars.first().waitFor({state: 'attached'});
     await tab.page
       .locator('#runs li:first-child')
-      .getByText(/^open in this page/)
+      .getByText(/^the run above/)
       .waitFor();
     expect(tab.errors).to.eql([]);
   });
@@ -114,7 +114,7 @@ describe('a training in the page', () => {
       const answers = await Promise.all(
         ['before', 'after'].map((of) => tab.page.locator(`#chat-${of}`).textContent()),
       );
-      await tab.page.locator('#runs').getByText('open in this page').waitFor();
+      await tab.page.locator('#runs').getByText('the run above').waitFor();
       const kept = await keptBytes(tab);
       expect(kept).to.be.above(3e6);
       const zip = await tab.download('download-safetensors');

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
-import {readAddress, writeAddress} from '../../../demo/web/address';
+import {leftOutText, readAddress, writeAddress} from '../../../demo/web/address';
 import {settingNames, settings, type Settings} from '../../../demo/web/settings';
 
 /** Any value that a setting takes. */
@@ -45,6 +45,18 @@ describe('demo/web: address', () => {
   it('leaves out what it does not know, or no setting takes', () => {
     const address = 'steps=-1&rank=1e999&gamma=two&method=constructor&toString=1&seed=7&fields=a';
     expect(readAddress(address)).to.deep.equal({settings: {seed: 7}});
+  });
+
+  it('says what it leaves out, by names alone', () => {
+    expect(leftOutText('#model=a/b&text=moby-dick&steps=10&seed=7')).to.equal(null);
+    expect(leftOutText('')).to.equal(null);
+    expect(leftOutText('#steps=abc&method=nonsense&foo=1&seed=7&foo=2')).to.match(
+      /leaves out: “steps”, “method”, “foo”\.$/,
+    );
+    const many = Array.from({length: 9}, (_, i) => `${String(i).repeat(500)}=1`).join('&');
+    expect(leftOutText(many))
+      .to.match(/ and 4 more\.$/)
+      .and.to.have.length.below(600);
   });
 
   it('cuts a name of a model that is far too long', () => {

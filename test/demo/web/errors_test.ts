@@ -1,8 +1,10 @@
+import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {inPageWords, wordsOf} from '../../../demo/web/errors';
+import {inPageWords, limitsOf, wordsOf} from '../../../demo/web/errors';
 import {errorCodes} from '../../../src/worker/errors';
 import {readExample} from '../../../src/llama/text/formats';
 import {GIVE_TOKEN} from '../../../src/llama/hub/hub_request';
+import {estimateMemory} from '../../../src/memory/estimate';
 import {codedError} from '../../../src/worker/failure';
 import {RunStore} from '../../../src/worker/run_store';
 import {useIndexedDb} from '../../support/indexed_db';
@@ -36,6 +38,16 @@ describe('demo/web: errors', () => {
     expect(wordsOf(again).text).to.not.match(/InWorker|deleteRun/);
   });
 
+  it('say what a setting may be with its model, and which one it is', async () => {
+    const config = JSON.parse(readFileSync('demo/model/config.json', 'utf8')) as object;
+    const error = await rejection(
+      Promise.resolve().then(() => estimateMemory(config, {method: 'full', maxLength: 4096})),
+    );
+    expect(limitsOf(error)).to.eql({maxLength: 128});
+    expect(wordsOf(error).text).to.equal('“Tokens in a row” can be 128 at most with this model.');
+    expect(limitsOf(new Error('x: rank must be an integer >= 1 and <= 8; got 9'))).to.eql({});
+  });
+
   it('of data name the field of the page that takes the names of their fields', () => {
     expect(() => readExample({ask: 'a', tell: 'b'}, {format: 'auto'}))
       .to.throw()
@@ -65,7 +77,7 @@ describe('demo/web: errors', () => {
         'bad-option',
         'fineTuneInWorker: maxLength must be an integer >= 1 and <= 128; got 100000',
       ),
-    ).to.equal('“Tokens in a row” must be an integer >= 1 and <= 128; got 100000.');
+    ).to.equal('“Tokens in a row” can be 128 at most with this model.');
     const name = textOf('bad-option', "fineTuneInWorker: model must be 'owner/name' of the Hugging Face Hub, or the http(s) URL of a folder; got 'foo'"); // prettier-ignore
     expect(name).to.match(/^A name of the Hub is as HuggingFaceTB\/SmolLM2-135M; got 'foo'\. /);
   });

@@ -2,6 +2,8 @@ import {expect} from 'chai';
 import {
   asOptions,
   builtInDefaults,
+  helpOf,
+  methodSentence,
   readSetting,
   settingNames,
   settings,
@@ -62,6 +64,22 @@ describe('demo/web: settings', () => {
     expect(readSetting('run', 'whales 2')).to.equal('whales 2');
     for (const text of ['../x', '.x', 'x.', 'a/b', 'a\nb', 'x'.repeat(101)])
       expect(readSetting('run', text), text).to.equal(null);
+  });
+
+  it('say how a number with a comma is written', () => {
+    expect(whatItTakes(settings.learningRate, '0,002')).to.equal('Write it with a point: 0.002.');
+    expect(whatItTakes(settings.steps, '1,000')).to.equal('Write it without a comma: 1000.');
+    expect(whatItTakes(settings.learningRate, 'a,b')).to.equal('A number from 1e-8 to 10.');
+  });
+
+  it('have a sentence of each method, which says what that method does', () => {
+    const {method} = settings;
+    const methods = method.kind === 'choice' ? Object.keys(method.choices) : [];
+    expect(new Set(methods.map((name) => helpOf(method, name))).size).to.equal(methods.length);
+    expect(helpOf(method, 'full')).to.match(/^Trains all weights in every step/);
+    expect(methodSentence('lora')).to.match(/^LoRA trains small matrices beside the weights/);
+    expect(methodSentence('lisa-d')).to.match(/^LISA trains .* near the input more often\.$/);
+    expect(methodSentence('full')).to.match(/^Full fine-tuning trains /);
   });
 
   it('are given to the library as it takes them, without those that the method does not look at', () => {
