@@ -1,8 +1,10 @@
 /** The form: what it says goes with what it has, and what was chosen can be taken back. */
+import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {hosts, newContext} from './browsers';
 import {quick, Tab} from './tab';
 
+const demoModel = fileURLToPath(new URL('../../demo/model/', import.meta.url));
 const wrongModel = {name: 'model.gguf', mimeType: '', buffer: Buffer.from('no GGUF')};
 const examples = {
   name: 'a.txt',
@@ -93,6 +95,14 @@ describe('the form', () => {
     expect(await tab.text('data-panel')).to.include('never seen');
     await page.locator('input[name=model][value=hub]').check();
     expect(await tab.text('data-panel')).to.not.include('never seen');
+    // of another model the most that it allows is known when its files are read
+    await page.locator('input[name=model][value=files]').check();
+    await row.fill('4096');
+    expect(await row.getAttribute('aria-invalid')).to.equal('false');
+    await page.locator('#model-panel input[webkitdirectory]').setInputFiles(demoModel);
+    await page.locator('#setting-maxLength[aria-invalid=true]').waitFor();
+    expect(await tab.text('setting-maxLength-help')).to.equal('A whole number from 2 to 128.');
+    expect(await tab.text('estimate-note')).to.match(/^Correct “Tokens in a row”/);
   });
 
   for (const [width, height] of [
