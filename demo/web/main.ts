@@ -26,7 +26,7 @@ import {registerServiceWorker} from './offline';
 import {onRateSet, openRate} from './rate_field';
 import type {ReportTitle} from './report';
 import {RunLog} from './run_log';
-import {dataOf, modelOf} from './run_words';
+import {afterStep, dataOf, goOnLabel, modelOf, waitingText} from './run_words';
 import {Runs} from './runs';
 import {placeOf} from './settings';
 import {DRAW_EVERY, makeCharts, Stage} from './stage';
@@ -47,7 +47,7 @@ const pageTitle = document.title;
 await nextTask();
 const chat = new Chat();
 const runs = new Runs(
-  (run) => goOnWith(run),
+  (run, options) => goOnWith(run, options),
   (name) => {
     hideNotice(); // which may offer to go on with it
     if (log?.info?.run === name) clear();
@@ -148,7 +148,10 @@ async function start(): Promise<void> {
   }
 }
 
-function goOnWith(summary: RunSummary, options: Pick<ResumeOptions, 'backend'> = {}): void {
+function goOnWith(
+  summary: RunSummary,
+  options: Pick<ResumeOptions, 'backend' | 'train'> = {},
+): void {
   leave();
   title = {
     model: modelOf(summary),
@@ -189,7 +192,7 @@ function follow(training: FineTuning): void {
     })
     .on('paused', ({step}) => {
       setState('paused');
-      say(`Paused after step ${countText(step)}. ${goesOnWhen()}`);
+      say(`Paused ${afterStep(step)}. ${goesOnWhen()}`);
       announce('Paused.');
     })
     .on('resumed', () => {
@@ -203,8 +206,9 @@ function follow(training: FineTuning): void {
       else console.info(warning.text);
     });
   training.ready.then(
-    () => {
+    ({step, steps}) => {
       if (run !== training || state !== 'starting') return;
+      byId<HTMLProgressElement>('progress').value = step / steps;
       byId('pause').title = goesOnWhen();
       setState('training');
       say('Looking at what the model knows so far …');
@@ -233,7 +237,7 @@ function goesOnWhen(): string {
 function ended(training: FineTuning, {step, steps, stopped}: Outcome): void {
   setState('ended');
   const words = stopped
-    ? `Stopped after step ${countText(step)} of ${countText(steps)}: the model is as it was then.`
+    ? `Stopped ${afterStep(step)} of ${countText(steps)}: the model is as it was then.`
     : `Done: ${title.model} has learnt from ${title.data}.`;
   say(words);
   announce(words);
@@ -427,6 +431,8 @@ onClick('cancel', () => {
 });
 onClick('stop', () => {
   setState('stopping');
+  if (log) log.isStopping = true;
+  stage.update();
   say('Stopping after this step, and looking at what the model knows then …');
   run?.stop().catch(() => undefined); // told by `finished`
 });
@@ -488,16 +494,13 @@ void listed.then(async (found) => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     [latest] = await refreshRuns();
   }
-  if (latest?.state !== 'stopped' || state !== 'idle') return;
-  const {name, step, steps} = latest;
+  const text = latest && waitingText(latest);
+  if (!latest || !text || state !== 'idle') return;
+  const {name, step} = latest;
   const closed = 'closed notice';
   if (localStorage.getItem(closed) === `${name} ${step}`) return;
-  const of = `${modelOf(latest)} on ${dataOf(latest)}`;
-  showNotice(
-    step === 0
-      ? `A run ended before its first checkpoint: ${of}.`
-      : `A run stopped at step ${countText(step)} of ${countText(steps)}: ${of}.`,
-    [{label: step === 0 ? 'Begin it again' : 'Go on', act: () => goOnWith(latest)}],
-    {kind: 'friendly', onClose: () => localStorage.setItem(closed, `${name} ${step}`)},
-  );
+  showNotice(text, [{label: goOnLabel(latest), act: () => goOnWith(latest)}], {
+    kind: 'friendly',
+    onClose: () => localStorage.setItem(closed, `${name} ${step}`),
+  });
 });

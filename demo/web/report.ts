@@ -8,7 +8,7 @@ import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
 import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
-import {settingNames, settings, type SettingName} from './settings';
+import {methodTitle, settingNames, settings, type SettingName} from './settings';
 import {continuationText, rateText} from './words';
 
 /** What a run is of, in words, and its method by the library's name. */
@@ -115,9 +115,4 @@ function valueText(name: SettingName, value: string | number | boolean): string 
   const setting = settings[name];
   if (setting.kind === 'choice') return setting.choices[String(value)] ?? String(value);
   return typeof value === 'number' ? value : String(value);
-}
-
-function methodTitle(name: string): string {
-  const {method} = settings;
-  return (method.kind === 'choice' ? method.choices[name] : undefined) ?? name;
 }

@@ -25,6 +25,8 @@ export class RunLog {
   outcome: Outcome | null = null;
   /** Whether there is a checkpoint, from which it can go on. */
   isSaved = false;
+  /** Whether the page has asked for no more steps. */
+  isStopping = false;
 
   /**
    * @param run Null: the log stays empty.
@@ -79,8 +81,9 @@ export class RunLog {
     return seconds > 0 ? sum(recent.map(({tokens}) => tokens)) / seconds : null;
   }
 
-  /** Seconds that the rest of the run takes, at the speed of the last steps. */
+  /** Seconds that the rest of the run takes, at the speed of the last steps; null where nobody knows. */
   get secondsLeft(): number | null {
+    if (this.isStopping) return 0;
     const recent = this.steps.slice(-20);
     if (recent.length === 0 || !this.info) return null;
     const each = sum(recent.map(({seconds}) => seconds)) / recent.length;

@@ -2,13 +2,15 @@
 import {byId, element} from './dom';
 import {deleteButton} from './delete_button';
 import {deleteRun, listRuns, type RunSummary} from './library';
-import {dataOf, modelOf} from './run_words';
+import {canBeOpened, goOnLabel, titleOf} from './run_words';
 import {bytesText, runLossText, timeText} from './words';
 
 const states = {
   here: 'the run above',
   running: 'open in another tab',
+  paused: 'paused',
   stopped: 'stopped',
+  interrupted: 'broken off',
   done: 'done',
 } as const;
 
@@ -17,11 +19,11 @@ export class Runs {
   current: string | null = null;
 
   /**
-   * @param open Opens a run, or has it go on.
+   * @param open Opens a run, which trains on if it has steps left, unless that is not wanted.
    * @param onDelete Called with the name of one that is no more.
    */
   constructor(
-    private readonly open: (run: RunSummary) => void,
+    private readonly open: (run: RunSummary, options?: {train: boolean}) => void,
     private readonly onDelete: (name: string) => void,
   ) {}
 
@@ -33,7 +35,7 @@ export class Runs {
     const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
     byId('runs-note').textContent =
       runs.length === 0
-        ? 'Runs are kept in this browser. A closed tab goes on where it was.'
+        ? 'Runs are kept in this browser. A closed tab goes on from its last checkpoint.'
         : `${bytesText(bytes)} in this browser.`;
     return runs;
   }
@@ -46,14 +48,17 @@ export class Runs {
     const {step, steps} = run;
     const state = run.name === this.current ? 'here' : run.state;
     const isHeld = state === 'here' || state === 'running';
-    const open = element('button', {
-      type: 'button',
-      textContent: state === 'done' ? 'Open' : step === 0 ? 'Begin it again' : 'Go on',
-      hidden: isHeld,
-    });
-    open.addEventListener('click', () => this.open(run));
     const title = titleOf(run);
-    open.setAttribute('aria-label', `${open.textContent}: ${title}`);
+    const button = (label: string, act: () => void): HTMLButtonElement => {
+      const made = element('button', {type: 'button', textContent: label, hidden: isHeld});
+      made.setAttribute('aria-label', `${label}: ${title}`);
+      made.addEventListener('click', act);
+      return made;
+    };
+    // of one that is done, what its tab may not have measured any more, is
+    const train = run.state === 'done';
+    const opens = canBeOpened(run) ? [button('Open', () => this.open(run, {train}))] : [];
+    const goesOn = run.state === 'done' ? [] : [button(goOnLabel(run), () => this.open(run))];
     const remove = deleteButton(title, async () => {
       await deleteRun(run.name);
       this.onDelete(run.name);
@@ -75,15 +80,7 @@ export class Runs {
           timeText(run.changed),
         ].join(' · '),
       }),
-      element('span', {className: 'buttons'}, open, remove),
+      element('span', {className: 'buttons'}, ...opens, ...goesOn, remove),
     );
   }
-}
-
-/** A sentence begins with a capital letter; a name of the Hub or of a file stays as it is. */
-function titleOf(run: RunSummary): string {
-  return `${modelOf(run)} on ${dataOf(run)}`.replace(
-    /^(the built-in|your) /,
-    (words) => words.charAt(0).toUpperCase() + words.slice(1),
-  );
 }

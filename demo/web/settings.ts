@@ -310,7 +310,7 @@ export const settings: Record<SettingName, Setting> = {
     ...count,
     min: 0,
     label: 'Steps between checkpoints',
-    help: 'A closed tab goes on from the last one; 0: only when you pause, stop or leave the page.',
+    help: 'A closed tab goes on from the last one; 0: only when you pause, stop or switch to another tab.',
     otherwise: '5 % of the time',
     more: 'The run',
   },
@@ -353,6 +353,12 @@ export const settings: Record<SettingName, Setting> = {
     more: 'The run',
   },
 };
+
+/** What the page calls a method of the library; of one that it does not have, its name. */
+export function methodTitle(name: string): string {
+  const {method} = settings;
+  return (method.kind === 'choice' ? method.choices[name] : undefined) ?? name;
+}
 
 export const settingNames = Object.keys(settings) as SettingName[];
 

@@ -104,7 +104,7 @@ describe('the page', () => {
       expect(await notice.textContent()).to.match(/graphics card was taken away/);
       await tab.page
         .locator('#runs li')
-        .filter({hasText: /stopped · step [1-9] of 5/})
+        .filter({hasText: /broken off · step [1-9] of 5/})
         .waitFor();
       tab.events.length = 0;
       await notice.getByRole('button', {name: 'Go on from the last checkpoint'}).click();

@@ -79,7 +79,7 @@ describe('a model of one’s own', () => {
       await tab.isIn('idle');
       const goOn = tab.page.locator('#notice:visible').getByRole('button', {name: 'Go on'});
       await goOn.waitFor();
-      expect(await tab.text('runs')).to.match(new RegExp(`^${name} on Moby-Dick`, 'im'));
+      expect(await tab.text('runs')).to.match(new RegExp(`^OwLore: ${name} on Moby-Dick`, 'm'));
       await goOn.click();
       await tab.isIn('ended');
       expect(tab.losses().steps).to.have.length(8);

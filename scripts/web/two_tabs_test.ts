@@ -39,19 +39,19 @@ describe('two tabs', () => {
     await other.isIn('idle');
     await one.page.reload();
     await one.isIn('idle');
-    const stopped = one.page.locator('#runs li').filter({hasText: /stopped/});
-    await stopped.waitFor();
+    const unfinished = one.page.locator('#runs li').filter({hasText: /paused|broken off/});
+    await unfinished.waitFor();
     const notice = one.page.locator('#notice:visible');
     await notice.getByRole('button', {name: 'Close'}).click();
     other.events.length = 0;
     await other.page.locator('#notice').getByRole('button', {name: 'Go on'}).click();
     await other.reaches(7);
 
-    await stopped.getByRole('button', {name: /^Delete/}).click();
-    await stopped.getByRole('button', {name: /^Really/}).click();
+    await unfinished.getByRole('button', {name: /^Delete/}).click();
+    await unfinished.getByRole('button', {name: /^Really/}).click();
     await notice.filter({hasText: /Another tab has this run open/}).waitFor();
     await notice.getByRole('button', {name: 'Close'}).click();
-    await stopped.getByRole('button', {name: /^Go on/}).click();
+    await unfinished.getByRole('button', {name: /^Go on/}).click();
     await notice.filter({hasText: /Another tab has this run open/}).waitFor();
     await one.isIn('idle');
     await one.page
@@ -64,11 +64,11 @@ describe('two tabs', () => {
     // as when one comes back to it
     const isListed = (): boolean => {
       document.dispatchEvent(new Event('visibilitychange'));
-      return document.querySelector('#runs')!.textContent.includes('stopped');
+      return document.querySelector('#runs')!.textContent.includes('broken off');
     };
     await one.page.waitForFunction(isListed, undefined, {polling: 500});
     one.events.length = 0;
-    await stopped.getByRole('button', {name: /^Go on/}).click();
+    await unfinished.getByRole('button', {name: /^Go on/}).click();
     await one.reaches(1);
     expect(one.of('ready')[0]!.step).to.be.at.least(5);
     expect([...one.errors, ...other.errors]).to.eql([]);

@@ -31,6 +31,8 @@ export interface Training {
   settings: Settings;
   /** Where it is kept; null: nowhere. */
   store: RunStore | null;
+  /** Whether it makes the steps that are left; with false it is only opened. */
+  isToTrain: boolean;
   emit: Emit;
   selectBackend: (settings: Settings) => Promise<SelectedBackend>;
 }
@@ -93,8 +95,7 @@ export async function begin(training: Training, history: History): Promise<Begun
   const resumed = store?.file
     ? await resumeCheckpoint(await store.checkpoints(), partsOf(parts))
     : null;
-  if (resumed)
-    history.goOnFrom(resumed.extra as CheckpointExtra, await store!.saidSince(resumed.step));
+  if (resumed) history.goOnFrom(resumed.extra as CheckpointExtra, store!.saidSince(resumed.step));
   if (store && !store.file) await keep(store, settings, loaded, sampling, steps, status);
   callback?.attach(model, optimizer);
   const {accumulate, maxLength = textDatasetDefaults.maxLength} = settings;

@@ -65,7 +65,8 @@ export function fineTuneInWorker({worker, ...options}: FineTuneOptions): FineTun
 
 /**
  * Goes on with a run that is in the browser's storage, from its newest checkpoint, as if it had not stopped: with the same losses to the
- * last bit on the same backend. `ready` has what was said until then. One that is done is only opened, to chat with and to save.
+ * last bit on the same backend. `ready` has what was said until then. One that is done is only opened, to chat with and to save, as any is
+ * with `train: false`.
  *
  * ```ts
  * const [run] = await listRuns();
@@ -73,7 +74,7 @@ export function fineTuneInWorker({worker, ...options}: FineTuneOptions): FineTun
  * ```
  *
  * @param run Its name.
- * @param options What is of this device, and not of the run.
+ * @param options What is of this device, and not of the run, and whether it trains on.
  */
 export function resumeInWorker(run: string, {worker, ...options}: ResumeOptions = {}): FineTuning {
   return new FineTuning(startWorker({worker}), 'resumeRun', [run, options]);

@@ -113,10 +113,16 @@ export interface FineTuneOptions {
 }
 
 /** What {@link resumeInWorker} takes beside the name of the run, whose other options are those that it began with. */
-export type ResumeOptions = Pick<
+export interface ResumeOptions extends Pick<
   FineTuneOptions,
   'backend' | 'threads' | 'wasmPaths' | 'token' | 'worker'
->;
+> {
+  /**
+   * Whether it makes the steps that are left. Default true; with false the run is only opened, as it is at its newest checkpoint, to chat with
+   * and to save, and nothing is written but what is saved.
+   */
+  train?: boolean;
+}
 
 /** What a worker gets of the options; all of it can be sent. */
 export type SentOptions = Omit<FineTuneOptions, 'worker'>;

@@ -15,6 +15,7 @@ import {
   readRunFile,
   RUN_FILE,
   runsFolder,
+  type Rest,
   type RunFile,
   type RunProgress,
 } from './runs';
@@ -56,6 +57,8 @@ export class RunStore {
     private readonly folder: DirectoryHandle,
     /** What it was begun with; null as long as it has not begun. */
     public file: RunFile | null,
+    /** What was noted of it last; null as long as it has not begun. */
+    private noted: RunProgress | null,
   ) {}
 
   /**
@@ -97,7 +100,7 @@ export class RunStore {
     if (await readRunFile(there)) return null;
     // what is left of one that never began
     if (there) await runs.removeEntry(name, {recursive: true});
-    return new RunStore(name, await runs.getDirectoryHandle(name, {create: true}), null);
+    return new RunStore(name, await runs.getDirectoryHandle(name, {create: true}), null, null);
   }
 
   /** @throws FineTuningError if there is no such run, or another tab has it. */
@@ -111,7 +114,8 @@ export class RunStore {
     const folder = await find();
     const file = await readRunFile(folder);
     if (folder && file) {
-      const store = new RunStore(name, folder, file);
+      const noted = await readJsonFile<RunProgress>(folder, PROGRESS_FILE);
+      const store = new RunStore(name, folder, file, noted);
       // what a page that is closed had no more use for
       await store.deleteSaved();
       return store;
@@ -177,15 +181,21 @@ export class RunStore {
   }
 
   /** Notes how far the run is: what a list shows, and what its checkpoint does not have yet. */
-  progress(progress: Omit<RunProgress, 'changed'>): Promise<void> {
-    return this.writeJson(PROGRESS_FILE, {...progress, changed: Date.now()});
+  async progress(progress: Omit<RunProgress, 'changed'>): Promise<void> {
+    const noted = {...progress, changed: Date.now()};
+    await this.writeJson(PROGRESS_FILE, noted);
+    this.noted = noted;
+  }
+
+  /** How it rests, as it was noted last; null: it does not. */
+  get rest(): Rest | null {
+    return this.noted?.rest ?? null;
   }
 
   /** What was said after the checkpoint of a step. */
-  async saidSince(step: number): Promise<HistoryEntry[]> {
-    const progress = await readJsonFile<RunProgress>(this.folder, PROGRESS_FILE);
+  saidSince(step: number): HistoryEntry[] {
     // that of another step was written before the checkpoint
-    return progress?.step === step ? (progress.since ?? []) : [];
+    return this.noted?.step === step ? (this.noted.since ?? []) : [];
   }
 
   /** Where its model is. */

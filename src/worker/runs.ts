@@ -27,9 +27,15 @@ export interface RunSummary {
   bytes: number;
   /** When it was last written to, in milliseconds since 1970. */
   changed: number;
-  /** `'running'`: a tab has it; `'stopped'`: it can go on; `'done'`: it has made all its steps. */
-  state: 'running' | 'stopped' | 'done';
+  /**
+   * `'running'`: a tab has it; `'paused'`, `'stopped'`: by `pause()` and `stop()` of its training; `'interrupted'`: it
+   * failed, or its tab was closed; `'done'`: it has made all its steps.
+   */
+  state: 'running' | Rest | 'interrupted' | 'done';
 }
+
+/** How a run was told to rest. */
+export type Rest = 'paused' | 'stopped';
 
 /** What `run.json` says. It is written when all that a run needs to go on is there, and not again. */
 export interface RunFile {
@@ -48,7 +54,7 @@ export interface RunFile {
   scores: number[] | null;
 }
 
-/** What `progress.json` says, which is written after each checkpoint, and when more was measured at its step. */
+/** What `progress.json` says, which is written after each checkpoint, when more was measured at its step, and when the run rests or goes on. */
 export interface RunProgress {
   /** Of the checkpoint. */
   step: number;
@@ -56,6 +62,8 @@ export interface RunProgress {
   heldOut: number | null;
   /** What was said at this step after the checkpoint; runs of earlier versions have none. */
   since?: HistoryEntry[];
+  /** Null while it trains, and in runs of earlier versions. */
+  rest?: Rest | null;
   changed: number;
 }
 
@@ -142,13 +150,13 @@ export async function listRuns(): Promise<RunSummary[]> {
       continue;
     }
     const progress = await readJsonFile<RunProgress>(run, PROGRESS_FILE);
-    const {step = 0, loss = null, heldOut = null, changed = 0} = progress ?? {};
+    const {step = 0, loss = null, heldOut = null, rest = null, changed = 0} = progress ?? {};
     const {data, method, steps} = file;
     runs.push({
       ...{name, data: data.join(', '), method, step, steps, loss, heldOut, changed},
       model: file.model ?? file.modelFiles.join(', '),
       bytes: await bytesIn(run),
-      state: isHeld ? 'running' : step >= steps ? 'done' : 'stopped',
+      state: isHeld ? 'running' : step >= steps ? 'done' : (rest ?? 'interrupted'),
     });
   }
   return runs.sort((a, b) => b.changed - a.changed);

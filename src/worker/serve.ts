@@ -1,6 +1,7 @@
 /** A worker's side of the wire to its page. */
+import {checkFlag} from '../common/options';
 import {selectBackend, type BackendOptions, type SelectedBackend} from './backend';
-import {FineTuningError, sentError} from './errors';
+import {asBadOption, FineTuningError, sentError} from './errors';
 import {codedError} from './failure';
 import {inspect} from './inspect';
 import type {Calls, SentEvent, ToPage, ToWorker} from './messages';
@@ -74,15 +75,17 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
               : await RunStore.create(owner, run);
         // a worker that holds a lock is not put to sleep with its tab
         if (!store) await holdRun(`without a name, ${crypto.randomUUID()}`);
-        return {owner, settings, store};
+        return {owner, settings, store, isToTrain: true};
       }),
-    resumeRun: ([run, options]) =>
+    resumeRun: ([run, {train: isToTrain = true, ...options}]) =>
       train(async () => {
         const owner = 'resumeInWorker';
+        asBadOption(() => checkFlag(owner, 'train', isToTrain));
         const store = await RunStore.open(owner, run);
         const {settings} = store.file!;
         const given = {...settings, ...options, model: await store.model(), data: await store.data()}; // prettier-ignore
-        return {owner, settings: resolveSettings(owner, given as SentOptions), store};
+        const resolved = resolveSettings(owner, given as SentOptions);
+        return {owner, settings: resolved, store, isToTrain};
       }),
     inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
     pause: async () => (await there()).pause(),

@@ -15,6 +15,7 @@ import {nextTurn, Turns} from './next_turn';
 import type {SaveForm} from './options';
 import {Pace} from './pace';
 import type {RunStore} from './run_store';
+import type {Rest} from './runs';
 import {SavePace} from './save_pace';
 import {saveModel} from './saving';
 import {samplePrompts, writeText, type WrittenText} from './texts';
@@ -138,7 +139,12 @@ export class TrainingProgram {
         this.keptEntries = this.history.entries.length;
         return this.begun;
       });
-      const outcome = await this.makeSteps(begun);
+      try {
+        if (this.training.isToTrain) await this.makeSteps(begun);
+      } finally {
+        begun.method.callback?.restore();
+      }
+      const outcome = this.history.outcome(this.step, begun.data.steps);
       this.training.emit('done', outcome);
       return outcome;
     } catch (error) {
@@ -147,7 +153,7 @@ export class TrainingProgram {
   }
 
   /** Makes step after step. */
-  private async makeSteps(begun: Begun): Promise<Outcome> {
+  private async makeSteps(begun: Begun): Promise<void> {
     const {settings, store} = this.training;
     const {pace, savePace} = this;
     const {steps} = begun.data;
@@ -166,7 +172,9 @@ export class TrainingProgram {
         if (isFree() && isDue(sampleEvery)) await this.sample(begun);
         const isOver = this.step === steps || pace.wanted === 'stop';
         const isSaveWanted = this.step > 0 && (this.isAskedToSave || isSaveDue());
-        const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted;
+        // also that it goes on, where it is noted that it rests
+        const isNoteDue = store !== null && this.wantedRest !== store.rest;
+        const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted || isNoteDue;
         this.isAskedToSave = false;
         let failure = store && isToSave ? await this.saveOrSay(store, begun) : null;
         // of the model that stays, once it is saved; before the first step it is the one that was given
@@ -184,9 +192,13 @@ export class TrainingProgram {
       }
     } finally {
       await batches.return();
-      begun.method.callback?.restore();
     }
-    return this.history.outcome(this.step, steps);
+  }
+
+  /** How the run is to rest at the step that is made; null: it is to go on, or is done. */
+  private get wantedRest(): Rest | null {
+    if (this.step === this.there().data.steps) return null;
+    return ({run: null, pause: 'paused', stop: 'stopped'} as const)[this.pace.wanted];
   }
 
   private async makeStep(
@@ -297,14 +309,14 @@ export class TrainingProgram {
     });
   }
 
-  /** Notes beside the checkpoint how far the run is, and what was said since, for which no weights are written. */
+  /** Notes beside the checkpoint how far the run is, whether it rests, and what was said since, for which no weights are written. */
   private async note(store: RunStore, {data: {steps}}: Begun): Promise<void> {
-    const {step, history} = this;
+    const {step, history, wantedRest: rest} = this;
     const {length} = history.entries;
-    if (length === this.keptEntries) return;
+    if (length === this.keptEntries && rest === store.rest) return;
     const {loss, heldOut} = history.outcome(step, steps);
     const since = history.keepSince();
-    await store.progress({step, loss: finite(loss), heldOut: finite(heldOut), since});
+    await store.progress({step, loss: finite(loss), heldOut: finite(heldOut), since, rest});
     this.keptEntries = length;
   }
 

@@ -245,6 +245,77 @@ describe(`a training in a worker, on ${backend}`, () => {
     }
   });
 
+  it('keeps how it rests, also before its first step, until it goes on', async () => {
+    const small = {run: 'rests', steps: 4, sampleEvery: 0, saveEvery: 0};
+    const whole = start({...small, run: null});
+    await whole.training.finished;
+    whole.training.dispose();
+    const stateOf = async (): Promise<unknown> => (await listRuns())[0]!.state;
+
+    const first = start(small);
+    await first.training.pause();
+    expect(first.said.filter(({event}) => event === 'step')).to.deep.equal([]);
+    first.training.dispose();
+    expect((await listRuns())[0]).to.include({step: 0, state: 'paused'});
+
+    const second = resume('rests');
+    const heard = [...(await second.training.ready).history];
+    const states: unknown[] = [];
+    await new Promise<void>((resolve) => {
+      second.training.on('paused', () => resolve());
+      second.training.on('step', ({step}) => {
+        if (step === 1) void stateOf().then((state) => states.push(state));
+        if (step === 2) void second.training.pause();
+      });
+    });
+    states.push(await stateOf());
+    const {step} = await second.training.stop();
+    states.push(await stateOf());
+    expect(states).to.deep.equal(['interrupted', 'paused', 'stopped']);
+    second.training.dispose();
+    heard.push(...second.said);
+
+    const third = resume('rests');
+    third.training.on('step', () => third.training.checkpoint());
+    await third.training.finished;
+    third.training.dispose();
+    expect(await stateOf()).to.equal('done');
+    const all = [...heard, ...third.said];
+    const steps = (said: typeof all): unknown[] =>
+      timeless(said.filter(({event}) => event === 'step'));
+    expect(step).to.be.within(2, 3);
+    expect(steps(all)).to.deep.equal(steps(whole.said));
+    await deleteRun('rests');
+  });
+
+  it('is opened without training, and nothing is written but what is saved', async () => {
+    for (const ask of ['stop', 'pause'] as const) {
+      const {training} = start({run: 'opened', evaluateEvery: 6, sampleEvery: 0});
+      await new Promise((resolve) =>
+        training.on('step', ({step}) => {
+          if (step === 2) resolve(training[ask]());
+        }),
+      );
+      training.dispose();
+      const [before] = await listRuns();
+      expect(before).to.include({state: ask === 'stop' ? 'stopped' : 'paused'});
+      const again = resume('opened', {train: false});
+      const {history} = await again.training.ready;
+      const outcome = await again.training.finished;
+      expect(outcome).to.include({step: before!.step, heldOut: before!.heldOut, stopped: true});
+      expect(history.filter(({event}) => event === 'step')).to.have.length(before!.step);
+      expect(again.said).to.deep.equal([]);
+      expect(await again.training.chat('The whale', {maxTokens: 3})).to.not.equal('');
+      expect((await listRuns())[0]).to.deep.equal(before);
+      const files = await again.training.save('safetensors');
+      expect(await files.get('README.md')!.text()).to.include(`| steps | ${before!.step} of 6 |`);
+      again.training.dispose();
+      await deleteRun('opened');
+    }
+    const wrong = resume('opened', {train: 1 as never});
+    expect((await rejection(wrong.training.finished)).message).to.include('resumeInWorker: train');
+  });
+
   it('keeps the newest checkpoint, saved when it is asked for, and otherwise seldom', async () => {
     const {training} = start({run: 'asked', sampleEvery: 0});
     const checkpoints: number[] = [];

@@ -92,8 +92,8 @@ describe('runs in the browser’s storage', () => {
     expect(error.message).to.include("there is a run 'run'");
     const states = (await listRuns()).map(({name, state}) => [name, state]);
     expect(states).to.have.deep.members([
-      ['run', 'stopped'],
-      ['run 2', 'stopped'],
+      ['run', 'interrupted'],
+      ['run 2', 'interrupted'],
     ]);
     const third = await RunStore.createNamedLike('run');
     expect([second.name, third.name]).to.deep.equal(['run 2', 'run 3']);

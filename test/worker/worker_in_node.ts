@@ -5,7 +5,7 @@ import type {WorkerLike} from '../../src/worker/link';
 import {serve, type Surroundings} from '../../src/worker/serve';
 import {FineTuning} from '../../src/worker/fine_tuning';
 import type {HistoryEntry, StepEvent} from '../../src/worker/events';
-import type {SentOptions, WorkerBackend} from '../../src/worker/options';
+import type {ResumeOptions, SentOptions, WorkerBackend} from '../../src/worker/options';
 
 /** Takes the backend that the test has selected. */
 const asSelected: NonNullable<Surroundings['selectBackend']> = async () => ({
@@ -66,8 +66,11 @@ export function start(
 }
 
 /** Goes on with a run. */
-export function resume(run: string): {training: FineTuning; said: HistoryEntry[]} {
-  return heard(new FineTuning(workerInNode(), 'resumeRun', [run, {}]));
+export function resume(
+  run: string,
+  options: Omit<ResumeOptions, 'worker'> = {},
+): {training: FineTuning; said: HistoryEntry[]} {
+  return heard(new FineTuning(workerInNode(), 'resumeRun', [run, options]));
 }
 
 function heard(training: FineTuning): {training: FineTuning; said: HistoryEntry[]} {

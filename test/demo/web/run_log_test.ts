@@ -36,6 +36,8 @@ describe('demo/web: RunLog', () => {
     expect(log.periodOf(3)).to.include({step: 3});
     expect(log.speed).to.equal(200);
     expect(log.secondsLeft).to.equal(0.5 * 18);
+    log.isStopping = true;
+    expect(log.secondsLeft).to.equal(0);
     run.emit('done', {step: 2, steps: 20});
     expect(log.outcome).to.include({step: 2});
   });
