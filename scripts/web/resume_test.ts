@@ -76,12 +76,22 @@ describe('a run in the browser’s storage', () => {
     await goOn(await Tab.open(context, hosts().preview.url), 12);
   });
 
-  it('is offered once, and no more when that was closed', async () => {
-    const {tab} = await begin();
+  it('that is paused before its first step goes on, and is offered once, and no more when that was closed', async () => {
+    // so that it is still measured what the model knows
+    const slow = {...settings, validationSplit: 0.05};
+    const tab = await Tab.open(await newContext(), hosts().preview.url, slow);
+    await tab.click('start');
+    await tab.isIn('training');
     await tab.click('pause');
     await tab.isIn('paused');
+    expect(await tab.text('phase')).to.match(
+      /^Paused before the first step\. .* also after closing/,
+    );
+    expect(await tab.page.locator('#progress').getAttribute('value')).to.equal('0');
     await tab.page.reload();
     const notice = tab.page.locator('#notice:visible');
+    await notice.getByRole('button', {name: 'Go on'}).waitFor();
+    expect(await notice.innerText()).to.match(/^A run is paused before the first step of 40: /);
     await notice.getByRole('button', {name: 'Close'}).click();
     await tab.page.reload();
     await tab.page.locator('#runs li').waitFor();
@@ -136,15 +146,36 @@ describe('a run in the browser’s storage', () => {
     await goOn(await Tab.open(context, hosts().preview.url), step);
   });
 
-  it('is listed, opened when it is done, and deleted', async () => {
+  it('is listed, opened when it was stopped or is done, goes on, and is deleted', async () => {
     const context = await newContext();
-    const tab = await Tab.open(context, hosts().preview.url, quick);
+    const tab = await Tab.open(context, hosts().preview.url, {...quick, validationSplit: 0.01});
     await tab.click('start');
+    await tab.reaches(2);
+    await tab.click('stop');
+    // while it is measured what the model knows
+    await tab.first('checkpoint');
+    await tab.page.locator('#figure-time').getByText(/^0.s$/).waitFor();
     await tab.isIn('ended');
+    const {steps: made} = tab.losses();
     tab.events.length = 0;
     await tab.page.reload();
     await tab.isIn('idle');
     const items = tab.page.locator('#runs li');
+    await items.filter({hasText: 'stopped'}).waitFor();
+    await tab.page.waitForTimeout(200);
+    expect(await tab.page.locator('#notice:visible').count()).to.equal(0);
+    await items.getByRole('button', {name: /^Open/}).click();
+    await tab.isIn('ended');
+    expect(tab.losses().steps).to.eql(made);
+    expect(await tab.text('phase')).to.equal(`Stopped after step ${made.length} of 8: the model is as it was then.`); // prettier-ignore
+    expect(await tab.page.locator('#download-safetensors').isEnabled()).to.equal(true);
+    await tab.page.reload();
+    await tab.isIn('idle');
+    await items.getByRole('button', {name: /^Go on/}).click();
+    await tab.isIn('ended');
+    tab.events.length = 0;
+    await tab.page.reload();
+    await tab.isIn('idle');
     await items.getByRole('button', {name: /^Open/}).click();
     await tab.isIn('ended');
     expect(tab.losses().steps).to.have.length(quick.steps as number);
