@@ -35,7 +35,7 @@ export const WORD = {
  * How long a worker spins before it sleeps, in milliseconds. Waking it takes the caller 6 µs on one machine and 90 on another. Calls found
  * it asleep after 0.2 ms and after 1 ms: 13 and 3 times in 100 of a decoder's, 60 and 7 of a training's products.
  */
-const SPIN_MS = 1;
+export const WORKER_SPIN_MS = 1;
 
 /** What a worker is given. */
 export interface WorkerStart {
@@ -68,9 +68,10 @@ function work({module, memory, scratch, thread, control, calls, functions}) {
     all[at + ${CALL.result}] = f(...given);
   };
   Atomics.add(words, ${WORD.ready}, 1);
-  let last = performance.now();
+  let [seen, last] = [0, performance.now()];
   while (Atomics.load(words, ${WORD.ends}) === 0) {
     const word = Atomics.load(words, ${WORD.next});
+    if (word !== seen) [seen, last] = [word, performance.now()];
     const next = word & 255;
     if (next < ((word >>> 8) & 255)) {
       if (Atomics.compareExchange(words, ${WORD.next}, word, word + 1) !== word) continue;
@@ -83,7 +84,7 @@ function work({module, memory, scratch, thread, control, calls, functions}) {
       Atomics.add(words, ${WORD.done}, 1);
       if (Atomics.load(words, ${WORD.waits}) === 1) Atomics.notify(words, ${WORD.done});
       last = performance.now();
-    } else if (performance.now() - last > ${SPIN_MS}) {
+    } else if (performance.now() - last > ${WORKER_SPIN_MS}) {
       Atomics.add(words, ${WORD.sleepers}, 1);
       Atomics.wait(words, ${WORD.next}, word);
       Atomics.sub(words, ${WORD.sleepers}, 1);

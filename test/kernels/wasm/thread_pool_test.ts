@@ -2,6 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Worker} from 'node:worker_threads';
 import {expect} from 'chai';
 import {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
+import {WORD} from '../../../src/kernels/wasm/thread_worker';
 import {expectWarning} from '../../support/warnings';
 import {waitingModule} from './waiting_module';
 
@@ -62,6 +63,29 @@ describe('ThreadPool', function () {
     run();
     expect(pool.work.calls).to.equal(1);
     expect(pool.threads).to.equal(2);
+  });
+
+  it('leaves short calls to the caller for a time where workers sleep right after calls', async () => {
+    await start();
+    own = release;
+    run();
+    // as a worker does that has been without its processor for a while
+    const {words: control} = pool as never as {words: Int32Array};
+    Atomics.add(control, WORD.sleepers, 1);
+    expect([pool.isToHelp(false), pool.isToHelp(true)]).to.deep.equal([false, true]);
+    Atomics.sub(control, WORD.sleepers, 1);
+    expect(pool.isToHelp(false)).to.equal(false);
+    await sleep(150);
+    expect(pool.isToHelp(false)).to.equal(true);
+  });
+
+  it('wakes workers that sleep because there was nothing to do', async () => {
+    await start();
+    own = release;
+    run();
+    const {words: control} = pool as never as {words: Int32Array};
+    while (Atomics.load(control, WORD.sleepers) < 1) await sleep(5);
+    expect(pool.isToHelp(false)).to.equal(true);
   });
 
   it('throws where a call traps in the worker, and goes on', async () => {
