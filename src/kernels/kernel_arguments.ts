@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../common/options';
+import {numberedName} from './numbered_name';
 
 /** Throws unless the arguments are valid for a kernel. */
 export type Contract = (given: KernelArguments) => void;
@@ -20,7 +21,7 @@ export class KernelArguments {
     readonly backendName: string,
     private readonly inputs: tf.NamedTensorInfoMap,
     readonly attrs: object = {},
-    private readonly ending = '',
+    private readonly place: number | null = null,
     private readonly shared: readonly string[] = [],
   ) {}
 
@@ -138,14 +139,7 @@ export class KernelArguments {
    */
   numbered(number: number, attrs: object, shared: readonly string[] = []): KernelArguments {
     const {kernelName, backendName, inputs} = this;
-    const numbered = new KernelArguments(
-      kernelName,
-      backendName,
-      inputs,
-      attrs,
-      `${number}`,
-      shared,
-    );
+    const numbered = new KernelArguments(kernelName, backendName, inputs, attrs, number, shared);
     numbered.asked = this.asked;
     return numbered;
   }
@@ -182,7 +176,8 @@ export class KernelArguments {
 
   /** The name under which an input is given. */
   private nameOf(name: string): string {
-    return this.shared.includes(name) ? name : name + this.ending;
+    const {place, shared} = this;
+    return place === null || shared.includes(name) ? name : numberedName(name, place);
   }
 }
 

@@ -20,8 +20,11 @@ export function runKernel(
   attrs: Record<string, unknown> = {},
 ): tf.Tensor[] | null {
   if (!hasKernel(kernelName)) return null;
-  const given = Object.entries(inputs).filter(([, tensor]) => tensor != null);
-  const named = Object.fromEntries(given) as tf.NamedTensorMap;
+  const named: tf.NamedTensorMap = {};
+  for (const name in inputs) {
+    const tensor = inputs[name];
+    if (tensor != null) named[name] = tensor;
+  }
   const outputs: tf.Tensor | tf.Tensor[] = tf
     .engine()
     .runKernel(kernelName, named, attrs as tf.NamedAttrMap);

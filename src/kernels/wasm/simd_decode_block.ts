@@ -1,15 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
+import {numberedName} from '../numbered_name';
 import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
 import {multiplyEach, threadsOf} from './parallel';
 import type {SimdModule} from './simd_module';
 
 /** Of each block. */
-type OwnInputs =
-  | ('norm' | 'q' | 'k' | 'v' | 'o' | 'mlpNorm' | 'gate' | 'up' | 'down')
-  | ('keys' | 'values' | 'recentKeys' | 'recentValues');
+const ownInputs = [
+  ...(['norm', 'q', 'k', 'v', 'o', 'qBias', 'kBias', 'vBias'] as const),
+  ...(['mlpNorm', 'gate', 'up', 'down'] as const),
+  ...(['keys', 'values', 'recentKeys', 'recentValues'] as const),
+];
 type OptionalOwnInputs = 'qBias' | 'kBias' | 'vBias';
+type OwnInputs = Exclude<(typeof ownInputs)[number], OptionalOwnInputs>;
 type SharedInputs = 'cos' | 'sin';
 
 type Inputs = KernelArgs<
@@ -50,16 +54,18 @@ export function simdDecodeBlocks(
   {inputs, backend, attrs}: KernelArgs<'x' | SharedInputs, OwLoreDecodeBlocksAttrs, 'padding'>,
 ): tf.TensorInfo[] {
   const {x, cos, sin, padding} = inputs;
-  const blocks = Array.from({length: attrs.blocks}, (): Record<string, tf.TensorInfo> => ({}));
-  for (const [name, input] of Object.entries(inputs)) {
-    const block = blocks[Number(name.at(-1))];
-    if (block) block[name.slice(0, -1)] = input;
-  }
   const y = copied(module, backend, x);
-  const recent = blocks.map((own) =>
-    decodeInPlace(module, backend, y, {...(own as Inputs), cos, sin, padding}, attrs),
-  );
-  return [y, ...recent.flat()];
+  const results = [y];
+  for (let i = 0; i < attrs.blocks; i++) {
+    const own: Record<string, tf.TensorInfo> = {cos, sin};
+    if (padding) own['padding'] = padding;
+    for (const name of ownInputs) {
+      const input = (inputs as Record<string, tf.TensorInfo>)[numberedName(name, i)];
+      if (input) own[name] = input;
+    }
+    results.push(...decodeInPlace(module, backend, y, own as Inputs, attrs));
+  }
+  return results;
 }
 
 function copied(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {MAX_DECODED_TOGETHER} from '../../kernels/llama/block_features';
 import {OwLoreDecodeBlocks} from '../../kernels/llama/kernel_names';
+import {numberedName} from '../../kernels/numbered_name';
 import {runKernel} from '../../kernels/run_kernel';
 import type {LlamaBlock} from '../block';
 import type {RotaryTables} from '../rotary';
@@ -70,11 +71,10 @@ function inParts<T>(run: readonly T[]): T[][] {
 }
 
 function decodedGroup(x: tf.Tensor, {caches, given}: Group): tf.Tensor {
-  const own = given.flatMap((block, i) =>
-    Object.entries(block.own).map(([name, tensor]) => [`${name}${i}`, tensor] as const),
-  );
   const {shared, attrs} = given[0]!;
-  const inputs = {x, ...shared, ...Object.fromEntries(own)};
+  const inputs: Record<string, tf.Tensor> = {x, ...shared};
+  for (const [i, {own}] of given.entries())
+    for (const name in own) inputs[numberedName(name, i)] = own[name]!;
   const results = runKernel(OwLoreDecodeBlocks, inputs, {...attrs, blocks: given.length});
   const [y, ...recent] = results as [tf.Tensor, ...tf.Tensor[]];
   caches.forEach((cache, i) => {
