@@ -1,5 +1,6 @@
 /** What the page does, as the part of its address after the `#`, which no server sees. */
 import {readSetting, settingNames, type Settings} from './settings';
+import {isTextName, type TextName} from './texts';
 import {nameText} from './words';
 
 const MOST_NAMES = 5; // that are said
@@ -8,7 +9,7 @@ export interface Address {
   /** The name of a model on the Hub or its URL; undefined: the built-in one, or files, which no address can name. */
   model?: string;
   /** The name of a built-in text; undefined: the first one, or data of one's own. */
-  text?: string;
+  text?: TextName;
   settings: Settings;
 }
 
@@ -23,27 +24,28 @@ export function writeAddress({model, text, settings}: Address): string {
   return query.toString().replaceAll('%2F', '/').replaceAll('%40', '@');
 }
 
-/** What a text says of it; what it does not know, or what no setting takes, is left out. */
-export function readAddress(text: string): Address {
-  const query = new URLSearchParams(text.replace(/^#/, ''));
+/** What an address says; what this page does not know, or what no setting takes, is left out. */
+export function readAddress(address: string): Address {
+  const query = new URLSearchParams(address.replace(/^#/, ''));
   const settings: Settings = {};
   for (const name of settingNames) {
     const value = query.has(name) ? readSetting(name, query.get(name)!) : null;
     if (value !== null) settings[name] = value;
   }
+  const text = query.get('text');
   return {
     ...(query.has('model') && {model: query.get('model')!.slice(0, 300)}),
-    ...(query.has('text') && {text: query.get('text')!}),
+    ...(text !== null && isTextName(text) && {text}),
     settings,
   };
 }
 
-/** Says what of a text is left out, by the names alone; null if all of it is known. */
-export function leftOutText(text: string): string | null {
-  const {settings} = readAddress(text);
-  const names = [...new Set(new URLSearchParams(text.replace(/^#/, '')).keys())].filter(
-    (name) => !['model', 'text'].includes(name) && !Object.hasOwn(settings, name),
-  );
+/** Says what of an address is left out, by the names alone; null if all of it is known. */
+export function leftOutText(address: string): string | null {
+  const {settings, ...others} = readAddress(address);
+  const taken = {...settings, ...others};
+  const given = new Set(new URLSearchParams(address.replace(/^#/, '')).keys());
+  const names = [...given].filter((name) => !Object.hasOwn(taken, name));
   if (names.length === 0) return null;
   const more = names.length - MOST_NAMES;
   const shown = names.slice(0, MOST_NAMES).map((name) => `“${nameText(name)}”`);

@@ -1,6 +1,7 @@
 /** Which model, which text, which settings: what a run is made of. */
 import type {FineTuneOptions} from './library';
 import {asOptions, builtInDefaults, tabDefaults, type Settings} from './settings';
+import {texts, type TextName} from './texts';
 import {nameText} from './words';
 
 export type ModelChoice =
@@ -12,13 +13,6 @@ export type DataChoice =
   | {kind: 'built-in'; text: TextName}
   | {kind: 'pasted'; text: string | Blob}
   | {kind: 'files'; files: Record<string, File>};
-
-/** The built-in texts, by the names of their files. */
-export const texts = {
-  'moby-dick': 'Moby-Dick',
-  'state-of-the-union': 'State of the Union',
-} as const;
-export type TextName = keyof typeof texts;
 
 /** Where the built-in model is. */
 export const builtInModel = new URL('model', document.baseURI).href;

@@ -1,13 +1,6 @@
 /** The form of a run: model, text and settings. It knows what is chosen, and tells when that changes. */
-import {
-  defaultsFor,
-  methodOf,
-  texts,
-  type Choice,
-  type DataChoice,
-  type ModelChoice,
-  type TextName,
-} from './choice';
+import type {Address} from './address';
+import {defaultsFor, methodOf, type Choice, type DataChoice, type ModelChoice} from './choice';
 import {afterPause, byId, element, nextTask, setProperty, setText} from './dom';
 import {DropZone} from './drop_zone';
 import {methodDefaults} from './method_defaults';
@@ -24,6 +17,7 @@ import {
   type SettingName,
   type Settings,
 } from './settings';
+import {texts, type TextName} from './texts';
 
 const suggestedModels = [
   'HuggingFaceTB/SmolLM2-135M-Instruct',
@@ -110,16 +104,16 @@ export class Form {
   }
 
   /** Shows what an address asks for. */
-  set(model: string | undefined, text: string | undefined, given: Settings): void {
+  set({model, text, settings: given}: Address): void {
     if (model !== undefined) {
       this.kept.hub.name = model;
       byId<HTMLInputElement>('hub-name').value = model;
       this.modelTabs.select('hub');
       this.choice.model = this.kept.hub;
     }
-    if (text !== undefined && Object.hasOwn(texts, text)) {
+    if (text !== undefined) {
       this.dataTabs.select(text);
-      this.choice.data = {kind: 'built-in', text: text as TextName};
+      this.choice.data = {kind: 'built-in', text};
     }
     this.fill(given);
   }

@@ -1,8 +1,9 @@
 /** The sentences below the headline: what learns from what, and how. */
-import {BUILT_IN, texts} from './choice';
+import {BUILT_IN} from './choice';
 import {byId, setText} from './dom';
 import type {ReportTitle} from './report';
 import {methodSentence} from './settings';
+import {texts} from './texts';
 
 const builtIn = byId('lead-built-in');
 /** How OwLore does it, in the words of the page. */

@@ -457,8 +457,7 @@ document.addEventListener('visibilitychange', () => {
 
 // --- the page is there
 
-const {model, text, settings} = readAddress(location.hash);
-form.set(model, text, settings);
+form.set(readAddress(location.hash));
 setState('idle');
 showStart();
 const ignored = leftOutText(location.hash);

@@ -1,7 +1,8 @@
 /** What a run of the browser's storage is of, in words. */
-import {BUILT_IN, builtInModel, filesTitle, texts} from './choice';
+import {BUILT_IN, builtInModel, filesTitle} from './choice';
 import type {RunSummary} from './library';
 import {methodTitle} from './settings';
+import {texts} from './texts';
 import {countText, nameText} from './words';
 
 /** Whether its model is the built-in one. */

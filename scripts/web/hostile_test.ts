@@ -97,7 +97,9 @@ describe('a hostile', () => {
       const before = await countOf(tab);
       if (title === 'settings') {
         expect(await tab.page.inputValue('#setting-steps')).to.equal('');
-        expect(await tab.text('notice')).to.include('“steps”, “method”, “rank”, “toString”');
+        expect(await tab.text('notice')).to.include(
+          '“steps”, “method”, “text”, “rank”, “toString”',
+        );
       } else {
         await tab.page.locator('.tight #estimate-note').waitFor();
         expect(await tab.text('estimate-note')).to.match(/\w+ \w+ \w+/);

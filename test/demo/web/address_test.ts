@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import * as fc from 'fast-check';
 import {leftOutText, readAddress, writeAddress} from '../../../demo/web/address';
 import {settingNames, settings, type Settings} from '../../../demo/web/settings';
+import {texts, type TextName} from '../../../demo/web/texts';
 
 /** Any value that a setting takes. */
 const values = Object.fromEntries(
@@ -20,7 +21,7 @@ describe('demo/web: address', () => {
     const all = fc.record(
       {
         model: fc.string({maxLength: 300}),
-        text: fc.string(),
+        text: fc.constantFrom(...(Object.keys(texts) as TextName[])),
         settings: fc.record(values, {requiredKeys: []}),
       },
       {requiredKeys: ['settings']},
@@ -43,13 +44,15 @@ describe('demo/web: address', () => {
   });
 
   it('leaves out what it does not know, or no setting takes', () => {
-    const address = 'steps=-1&rank=1e999&gamma=two&method=constructor&toString=1&seed=7&fields=a';
+    const address =
+      'steps=-1&rank=1e999&gamma=two&method=constructor&toString=1&seed=7&fields=a&text=toString';
     expect(readAddress(address)).to.deep.equal({settings: {seed: 7}});
   });
 
   it('says what it leaves out, by names alone', () => {
     expect(leftOutText('#model=a/b&text=moby-dick&steps=10&seed=7')).to.equal(null);
     expect(leftOutText('')).to.equal(null);
+    expect(leftOutText('#text=Moby-Dick&seed=7')).to.match(/leaves out: “text”\.$/);
     expect(leftOutText('#steps=abc&method=nonsense&foo=1&seed=7&foo=2')).to.match(
       /leaves out: “steps”, “method”, “foo”\.$/,
     );
