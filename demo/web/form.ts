@@ -163,7 +163,9 @@ export class Form {
 
   private modelChanged(): void {
     this.limits = this.choice.model.kind === 'built-in' ? {...builtInLimits} : {};
-    for (const name of limitedByModel) this.read(name);
+    for (const name of limitedByModel) this.take(name);
+    this.take('warmup'); // a run with another model may have other steps
+    this.changed();
   }
 
   private changed(): void {
@@ -185,7 +187,11 @@ export class Form {
       input,
       help,
     );
-    input.addEventListener('input', () => this.read(name));
+    input.addEventListener('input', () => {
+      this.take(name);
+      if (name === 'steps') this.take('warmup');
+      this.changed();
+    });
     this.groupOf(setting).append(frame);
     this.fields[name] = {frame, input, help};
   }
@@ -202,7 +208,7 @@ export class Form {
   }
 
   /** Takes what a field has; of a text that is no value it says so, and keeps nothing. */
-  private read(name: SettingName): void {
+  private take(name: SettingName): void {
     const setting = settings[name];
     const value = this.check(name);
     const fallback = this.fallback(name);
@@ -213,14 +219,13 @@ export class Form {
     } else {
       this.choice.settings[name] = value;
     }
-    this.changed();
   }
 
   /** The value that a field has, or null; of a text that is no value it says so. */
   private check(name: SettingName): string | number | null {
     const {input, help} = this.fields[name];
     const known = settings[name];
-    const most = (this.limits as Settings)[name];
+    const most = name === 'warmup' ? this.steps - 1 : (this.limits as Settings)[name];
     const setting = most === undefined ? known : ({...known, max: most} as Setting);
     const text = input.value.trim();
     const value = text === '' ? null : readSetting(name, text, setting);
@@ -236,8 +241,12 @@ export class Form {
     const setting = settings[name];
     const own = defaultsFor(this.choice);
     if (setting.kind === 'choice') return own[name] ?? Object.keys(setting.choices)[0];
-    const steps = Number(this.choice.settings.steps ?? own.steps);
-    return own[name] ?? methodDefaults(methodOf(this.choice), steps, this.limits.gamma)[name];
+    return own[name] ?? methodDefaults(methodOf(this.choice), this.steps, this.limits.gamma)[name];
+  }
+
+  /** Of the run. */
+  private get steps(): number {
+    return Number(this.choice.settings.steps ?? defaultsFor(this.choice).steps);
   }
 
   /** Shows defaults, and which settings play no part with the method. */

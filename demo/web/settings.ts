@@ -60,6 +60,8 @@ export interface NumberSetting extends Common {
   min: number;
   max: number;
   isWhole: boolean;
+  /** What is said of `max` where it follows from another setting. */
+  why?: string;
 }
 
 export interface ChoiceSetting extends Common {
@@ -259,6 +261,7 @@ export const settings: Record<SettingName, Setting> = {
     min: 0,
     label: 'Steps of warm-up',
     help: 'In which the rate rises from 0.',
+    why: ', fewer than the run has',
     otherwise: '0',
     more: 'Method',
   },
@@ -366,13 +369,13 @@ export const settingNames = Object.keys(settings) as SettingName[];
 export function whatItTakes(setting: Setting, text = ''): string {
   if (setting.kind === 'text') return setting.form?.words ?? setting.help;
   if (setting.kind === 'choice') return setting.help;
-  const {min, max, isWhole} = setting;
+  const {min, max, isWhole, why = ''} = setting;
   if (/^\d*,\d+$/.test(text))
     return isWhole
       ? `Write it without a comma: ${text.replace(',', '')}.`
       : `Write it with a point: ${text.replace(',', '.')}.`;
   return isWhole
-    ? `A whole number from ${min} to ${countText(max)}.`
+    ? `A whole number from ${min} to ${countText(max)}${why}.`
     : `A number from ${min} to ${max}.`;
 }
 

@@ -76,6 +76,30 @@ describe('the form', () => {
     await tab.isIn('ended');
   });
 
+  it('takes no warm-up as long as the run, also where the run is made shorter', async () => {
+    const {page} = tab;
+    const [steps, warmup] = ['steps', 'warmup'].map((name) => page.locator(`#setting-${name}`));
+    const isWrong = (): Promise<boolean> =>
+      warmup!.evaluate(({ariaInvalid}) => ariaInvalid === 'true');
+    await steps!.fill('50');
+    await warmup!.fill('50');
+    expect(await isWrong()).to.equal(true);
+    expect(await tab.text('setting-warmup-help')).to.equal(
+      'A whole number from 0 to 49, fewer than the run has.',
+    );
+    expect(await tab.text('phase')).to.equal('Correct “Steps of warm-up” under “More settings” first.'); // prettier-ignore
+    await steps!.fill('60');
+    expect(await isWrong()).to.equal(false);
+    await page.waitForURL(/steps=60.*warmup=50/);
+    await steps!.fill('2');
+    expect(await isWrong()).to.equal(true);
+    await tab.click('start');
+    expect(await warmup!.evaluate((input) => document.activeElement === input)).to.equal(true);
+    await warmup!.fill('1');
+    await tab.click('start');
+    await tab.isIn('ended');
+  });
+
   it('says what is wrong with a value, and what the chosen method does with the chosen model', async () => {
     const {page} = tab;
     const row = page.locator('#setting-maxLength');
