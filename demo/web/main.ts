@@ -162,13 +162,18 @@ function goOnWith(
   setState('starting');
   say('Opening …');
   announce('Opening the run.');
-  follow(resumeInWorker(summary.name, options));
+  const {name, step, steps} = summary;
+  follow(resumeInWorker(name, options), options.train !== false && step < steps);
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
 }
 
-/** Shows a run as it goes. */
-function follow(training: FineTuning): void {
+/**
+ * Shows a run as it goes.
+ *
+ * @param isToTrain Whether it makes steps; else it is opened alone.
+ */
+function follow(training: FineTuning, isToTrain = true): void {
   hideNotice();
   run = training;
   const itsLog = new RunLog(training, () => {
@@ -207,7 +212,7 @@ function follow(training: FineTuning): void {
     });
   training.ready.then(
     ({step, steps}) => {
-      if (run !== training || state !== 'starting') return;
+      if (run !== training || state !== 'starting' || !isToTrain) return;
       byId<HTMLProgressElement>('progress').value = step / steps;
       byId('pause').title = goesOnWhen();
       setState('training');

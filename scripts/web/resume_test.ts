@@ -164,8 +164,12 @@ describe('a run in the browser’s storage', () => {
     await items.filter({hasText: 'stopped'}).waitFor();
     await tab.page.waitForTimeout(200);
     expect(await tab.page.locator('#notice:visible').count()).to.equal(0);
+    const said = await watchWords(tab);
     await items.getByRole('button', {name: /^Open/}).click();
     await tab.isIn('ended');
+    expect(await said())
+      .to.include('Opening …')
+      .and.not.include(LOOKING);
     expect(tab.losses().steps).to.eql(made);
     expect(await tab.text('phase')).to.equal(`Stopped after step ${made.length} of 8: the model is as it was then.`); // prettier-ignore
     expect(await tab.page.locator('#download-safetensors').isEnabled()).to.equal(true);
@@ -176,8 +180,12 @@ describe('a run in the browser’s storage', () => {
     tab.events.length = 0;
     await tab.page.reload();
     await tab.isIn('idle');
+    const saidOfDone = await watchWords(tab);
     await items.getByRole('button', {name: /^Open/}).click();
     await tab.isIn('ended');
+    expect(await saidOfDone())
+      .to.include('Opening …')
+      .and.not.include(LOOKING);
     expect(tab.losses().steps).to.have.length(quick.steps as number);
     const report = await tab.download('download-report');
     expect(readFileSync(await report.path(), 'utf8'))
@@ -230,6 +238,20 @@ describe('a run in the browser’s storage', () => {
     await tab.reaches(1);
   });
 });
+
+/** What is said before the first step is made. */
+const LOOKING = 'Looking at what the model knows so far …';
+
+/** Hears what is said below the buttons from now on, each word of it. */
+async function watchWords({page}: Tab): Promise<() => Promise<string[]>> {
+  const said = await page.evaluateHandle(() => {
+    const said: string[] = [];
+    const phase = document.querySelector('#phase')!;
+    new MutationObserver(() => said.push(phase.textContent)).observe(phase, {childList: true});
+    return said;
+  });
+  return () => said.jsonValue();
+}
 
 /** Sets how many bytes the page's storage may take; as many as ever, if none are given. */
 async function quotaOf(
