@@ -23,10 +23,10 @@ export function openRate(isOpen: boolean): void {
   byId<HTMLButtonElement>('rate-set').disabled = !isOpen;
 }
 
-/** Shows the rate of the last step, unless somebody is typing another one. */
-export function showRate({info, last, outcome}: RunLog): void {
+/** Shows the rate of the last step, or that of the next, unless somebody is typing another one. */
+export function showRate({info, rate, outcome}: RunLog): void {
   if (document.activeElement === input) return;
-  input.value = last ? rateText(last.learningRate) : '';
+  input.value = rate === undefined ? '' : rateText(rate);
   if (outcome) say('of the last step', false);
   else if (!info || input.ariaInvalid === 'true') sayWhen();
 }

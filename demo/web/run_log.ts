@@ -4,6 +4,7 @@ import type {
   HistoryEntry,
   Outcome,
   PeriodEvent,
+  RateEvent,
   RunInfo,
   SampleTextEvent,
   StepEvent,
@@ -22,6 +23,7 @@ export class RunLog {
   readonly periods: PeriodEvent[] = [];
   /** Of each block, in how many steps it trained. */
   readonly stepsTrained: number[] = [];
+  private rateSet: RateEvent | null = null;
   outcome: Outcome | null = null;
   /** Whether there is a checkpoint, from which it can go on. */
   isSaved = false;
@@ -56,6 +58,10 @@ export class RunLog {
         this.add({event: 'period', data});
         onChange();
       })
+      .on('rate', (data) => {
+        this.add({event: 'rate', data});
+        onChange();
+      })
       .on('checkpoint', () => {
         this.isSaved = true;
       })
@@ -67,6 +73,13 @@ export class RunLog {
 
   get last(): StepEvent | undefined {
     return this.steps.at(-1);
+  }
+
+  /** The learning rate that was set for the next step, if there is to be one, or else that of the last; undefined before there is any. */
+  get rate(): number | undefined {
+    const {last, rateSet, outcome} = this;
+    const isSet = rateSet !== null && outcome === null && rateSet.step > (last?.step ?? 0);
+    return (isSet ? rateSet : last)?.learningRate;
   }
 
   /** The period that a step is in. */
@@ -95,6 +108,7 @@ export class RunLog {
     else if (entry.event === 'heldOut') replaceFrom(this.heldOut, entry.data);
     else if (entry.event === 'sample') this.addSample(entry.data);
     else if (entry.event === 'period') replaceFrom(this.periods, entry.data);
+    else this.rateSet = entry.data;
   }
 
   private addStep(step: StepEvent): void {

@@ -7,6 +7,7 @@ import {loadLlama, sparseCrossEntropy, type LoadedLlama, type TextDataset, type 
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import type {PaperMethod} from '../methods';
+import {rateFrom} from '../training_defaults';
 import type {SelectedBackend} from './backend';
 import {joinedData, prepareData, type TrainingData} from './data';
 import type {FineTuningEvents, RunOptions, StatusEvent} from './events';
@@ -95,7 +96,14 @@ export async function begin(training: Training, history: History): Promise<Begun
   const resumed = store?.file
     ? await resumeCheckpoint(await store.checkpoints(), partsOf(parts))
     : null;
-  if (resumed) history.goOnFrom(resumed.extra as CheckpointExtra, store!.saidSince(resumed.step));
+  if (resumed) {
+    const since = store!.saidSince(resumed.step);
+    history.goOnFrom(resumed.extra as CheckpointExtra, since);
+    // the checkpoint has the rate that was there before
+    const rates = since.flatMap(({event, data}) => (event === 'rate' ? [data.learningRate] : []));
+    if (rates.length > 0)
+      optimizer.learningRate = rateFrom(resumed.step, {...settings, learningRate: rates.at(-1)!}, steps); // prettier-ignore
+  }
   if (store && !store.file) await keep(store, settings, loaded, sampling, steps, status);
   callback?.attach(model, optimizer);
   const {accumulate, maxLength = textDatasetDefaults.maxLength} = settings;

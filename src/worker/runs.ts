@@ -54,13 +54,16 @@ export interface RunFile {
   scores: number[] | null;
 }
 
-/** What `progress.json` says, which is written after each checkpoint, when more was measured at its step, and when the run rests or goes on. */
+/**
+ * What `progress.json` says, which is written after each checkpoint, when more was measured at its step, when the run rests or goes on, and
+ * when its rate is set while it rests.
+ */
 export interface RunProgress {
   /** Of the checkpoint. */
   step: number;
   loss: number | null;
   heldOut: number | null;
-  /** What was said at this step after the checkpoint; runs of earlier versions have none. */
+  /** What was said at this step after the checkpoint, such as a rate that was set; runs of earlier versions have none. */
   since?: HistoryEntry[];
   /** Null while it trains, and in runs of earlier versions. */
   rest?: Rest | null;

@@ -80,15 +80,17 @@ export class TrainingProgram {
   }
 
   /** Sets the rate of the next step, from which it goes on by the schedule. */
-  setLearningRate(rate: number): Promise<void> {
-    return this.turns.take(() => {
-      const {settings} = this.training;
+  async setLearningRate(rate: number): Promise<void> {
+    const {settings, store, isToTrain} = this.training;
+    const begun = await this.turns.take(() => {
       const {method, data} = this.there();
-      if (this.step >= data.steps) return;
+      if (!isToTrain || this.step >= data.steps) return null;
       method.optimizer.learningRate = rateFrom(this.step, {...settings, learningRate: rate}, data.steps); // prettier-ignore
       this.history.add({event: 'rate', data: {step: this.step + 1, learningRate: rate}});
-      this.savedAt = -1; // with another rate
+      return this.begun;
     });
+    // while it rests nothing else saves
+    if (begun && store?.rest) await this.saveOrSay(store, begun);
   }
 
   /** Has the model answer. */
@@ -283,7 +285,7 @@ export class TrainingProgram {
     const {emit} = this.training;
     try {
       const saved = this.savedAt === this.step ? null : await this.saveCheckpoint(store, begun);
-      await this.note(store, begun);
+      await this.turns.take(() => this.note(store, begun));
       if (saved) emit('checkpoint', saved);
       return null;
     } catch (cause) {

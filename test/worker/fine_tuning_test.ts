@@ -362,22 +362,39 @@ describe(`a training in a worker, on ${backend}`, () => {
     await deleteRun('full');
   });
 
-  it('keeps a learning rate that was set while it waited', async () => {
-    const {training} = start({run: 'rate', sampleEvery: 0});
-    training.on('step', ({step}) => {
-      if (step === 2) void training.pause();
+  for (const end of ['is stopped', 'loses its page'])
+    it(`keeps a learning rate that was set while it waited, where it ${end} then`, async () => {
+      const {training} = start({run: 'rate', sampleEvery: 0, evaluateEvery: 6, saveEvery: 0});
+      const checkpoints: number[] = [];
+      training.on('checkpoint', ({step}) => checkpoints.push(step));
+      training.on('step', ({step}) => {
+        if (step === 2) void training.pause();
+      });
+      const {step} = await new Promise<{step: number}>((resolve) => training.on('paused', resolve));
+      const changed = async (): Promise<number> => (await listRuns())[0]!.changed;
+      const atRest = await changed();
+      training.setLearningRate(1e-5);
+      if (end === 'is stopped') await training.stop();
+      else while ((await changed()) === atRest) await new Promise((resolve) => setTimeout(resolve));
+      training.dispose();
+      expect(checkpoints, 'no weights are written for it').to.eql([step]);
+
+      // one that is only opened keeps its own
+      const opened = resume('rate', {train: false});
+      await opened.training.finished;
+      opened.training.setLearningRate(1);
+      await opened.training.chat('The whale', {maxTokens: 1}); // which takes its turn after that
+      opened.training.dispose();
+      const second = resume('rate');
+      const {history} = await second.training.ready;
+      await second.training.finished;
+      second.training.dispose();
+      const rates = history.flatMap(({event, data}) => (event === 'rate' ? [data] : []));
+      expect(rates).to.eql([{step: step + 1, learningRate: 1e-5}]);
+      const next = second.said.find(({event}) => event === 'step');
+      expect(next!.data).to.deep.include({step: step + 1, learningRate: 1e-5});
+      await deleteRun('rate');
     });
-    await new Promise((resolve) => training.on('paused', resolve));
-    training.setLearningRate(1e-5);
-    const {step} = await training.stop();
-    training.dispose();
-    const second = resume('rate');
-    await second.training.finished;
-    second.training.dispose();
-    const next = second.said.find(({event}) => event === 'step');
-    expect(next!.data).to.deep.include({step: step + 1, learningRate: 1e-5});
-    await deleteRun('rate');
-  });
 
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
     const {training, said} = start({run: 'rate', sampleEvery: 0});

@@ -42,6 +42,23 @@ describe('demo/web: RunLog', () => {
     expect(log.outcome).to.include({step: 2});
   });
 
+  it('has the learning rate of the last step, until another is set for the next one', () => {
+    const {run, log} = logOf();
+    const history: HistoryEntry[] = [
+      {event: 'step', data: {...step(1, 4), learningRate: 5e-4}},
+      {event: 'rate', data: {step: 2, learningRate: 1e-5}}, // while it was paused
+    ];
+    expect(log.rate).to.equal(undefined);
+    run.emit('ready', info(history));
+    expect(log.rate).to.equal(1e-5);
+    run.emit('step', {...step(2, 4), learningRate: 9e-6});
+    expect(log.rate).to.equal(9e-6);
+    run.emit('rate', {step: 3, learningRate: 1e-3});
+    expect(log.rate).to.equal(1e-3);
+    run.emit('done', {step: 2, steps: 20});
+    expect(log.rate).to.equal(9e-6);
+  });
+
   it('knows whether there is a checkpoint', () => {
     const {run, log} = logOf();
     run.emit('ready', {...info(), step: 0});
