@@ -9,7 +9,7 @@ import {total} from './charts/memory';
 import {hand} from './download';
 import type {RunLog} from './run_log';
 import {methodTitle, settingNames, settings, type SettingName} from './settings';
-import {continuationText, rateText} from './words';
+import {rateText, writtenText} from './words';
 
 /** What a run is of, in words, and its method by the library's name. */
 export interface ReportTitle {
@@ -29,8 +29,9 @@ function recordOf(log: RunLog, title: ReportTitle): RunRecord {
   const info = log.info!;
   const before = new Map<string, string>();
   const after = new Map<string, string>();
-  for (const {prompt, text: written, isAnswer} of log.samples) {
-    const text = isAnswer ? written : continuationText(written);
+  for (const sample of log.samples) {
+    const {prompt} = sample;
+    const text = writtenText(sample);
     if (!before.has(prompt)) before.set(prompt, text);
     after.set(prompt, text);
   }

@@ -1,7 +1,7 @@
 /** Texts that the model writes as it learns, the newest first. */
 import {byId, element} from './dom';
 import type {RunLog} from './run_log';
-import {continuationText} from './words';
+import {writtenText} from './words';
 
 let ghost: HTMLElement | null = null;
 const shown = {log: null as RunLog | null, count: 0, last: -1};
@@ -17,7 +17,9 @@ export function showSamples(log: RunLog): void {
   // a word of what will be there, until it is
   ghost ??= byId('samples-ghost');
   if (from === 0) list.replaceChildren(...(samples.length === 0 ? [ghost] : []));
-  for (const {step, prompt, text, isAnswer} of samples.slice(from)) {
+  for (const sample of samples.slice(from)) {
+    const {step, prompt, isAnswer} = sample;
+    const text = writtenText(sample);
     list.prepend(
       element(
         'article',
@@ -27,7 +29,7 @@ export function showSamples(log: RunLog): void {
           'p',
           {},
           element('b', {textContent: prompt}),
-          isAnswer ? `\n${text.trimStart()}` : continuationText(text),
+          isAnswer ? `\n${text.trimStart()}` : text,
         ),
       ),
     );

@@ -1,6 +1,6 @@
 /** Figures and names as texts, without `Intl`, whose tables take the browser long to load. */
 
-import type {StatusEvent} from './library';
+import type {SampleTextEvent, StatusEvent} from './library';
 
 const nbsp = '\u00a0';
 
@@ -69,9 +69,9 @@ export function percentText(part: number): string {
   return `${Math.round(100 * part)}${nbsp}%`;
 }
 
-/** A text that a model wrote without being asked, as it is: its end is where it was cut, unless a sentence ends there. */
-export function continuationText(text: string): string {
-  return text === '' || /[.!?…]["”’)\]]*\s*$/.test(text) ? text : `${text.trimEnd()}…`;
+/** What a model has written, with a sign where it was cut. */
+export function writtenText({text, isCut}: Pick<SampleTextEvent, 'text' | 'isCut'>): string {
+  return isCut ? `${text.trimEnd()}…` : text;
 }
 
 /** What a worker is at, and how far it is where that is known. */

@@ -101,6 +101,8 @@ export interface SampleTextEvent {
   text: string;
   /** Whether it answers the prompt, and does not go on with it. */
   isAnswer: boolean;
+  /** Whether it ends because it has as many tokens as a sample may have, so that the model may have had more to say. */
+  isCut: boolean;
 }
 
 /** Other blocks are on, from a step on. */

@@ -273,10 +273,10 @@ export class TrainingProgram {
     for (const {ids, text: prompt, isAsked: isAnswer} of prompts) {
       if (ids.length === 0 || ids.length >= positions) continue;
       const maxNewTokens = Math.min(SAMPLE_TOKENS, positions - ids.length);
-      const {text} = await this.turns.take(() =>
+      const {text, isCut} = await this.turns.take(() =>
         merged(method, () => writeText({...loaded, tokenizer}, ids, {maxNewTokens, ...SAMPLES})),
       );
-      this.history.add({event: 'sample', data: {step, prompt, text, isAnswer}});
+      this.history.add({event: 'sample', data: {step, prompt, text, isAnswer, isCut}});
     }
   }
 

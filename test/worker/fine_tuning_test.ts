@@ -101,7 +101,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(blocks).to.have.length(3);
     expect(learningRate).to.equal(5e-4);
     const samples = said.filter(({event}) => event === 'sample');
-    expect(samples[0]!.data).to.deep.include({prompt: 'The whale', isAnswer: false});
+    expect(samples[0]!.data).to.deep.include({prompt: 'The whale', isAnswer: false, isCut: true});
   });
 
   it('goes on with a run that was stopped as if it had not been', async () => {
@@ -508,7 +508,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(await training.chat(question, {maxTokens: 12, onCut})).to.equal(answer);
     const samples = said.flatMap(({event, data}) => (event === 'sample' ? [data] : []));
     expect(samples.map(({prompt}) => prompt)).to.deep.equal([question, question]);
-    expect(samples.at(-1)).to.deep.include({text: answer, isAnswer: true});
+    expect(samples.at(-1)).to.deep.include({text: answer, isAnswer: true, isCut: false});
 
     const {model: before} = await loadLlama(own);
     const tokenizer = await loadTokenizer(own);

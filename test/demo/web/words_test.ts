@@ -1,7 +1,6 @@
 import {expect} from 'chai';
 import {
   bytesText,
-  continuationText,
   countText,
   examplesText,
   largeCountText,
@@ -13,16 +12,17 @@ import {
   secondsText,
   statusText,
   timeText,
+  writtenText,
 } from '../../../demo/web/words';
 
 describe('demo/web: words', () => {
   const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
-  it('shows that a text was cut, unless a sentence ends there', () => {
-    expect(continuationText('the whale and the shi')).to.equal('the whale and the shi…');
-    expect(continuationText('a sea, \n')).to.equal('a sea,…');
-    for (const whole of ['', 'He said: “Aye!”', 'Done.', 'so …'])
-      expect(continuationText(whole)).to.equal(whole);
+  it('shows where a text was cut, and only there', () => {
+    expect(writtenText({text: 'the whale and the shi', isCut: true})).to.equal('the whale and the shi…'); // prettier-ignore
+    expect(writtenText({text: 'a sea, \n', isCut: true})).to.equal('a sea,…');
+    for (const text of ['', 'the end of a line without a stop', 'Done.\n'])
+      expect(writtenText({text, isCut: false})).to.equal(text);
   });
 
   it('has sizes in three digits or so', () => {
