@@ -59,9 +59,9 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
   return both;
 }
 
-/** How JSON.parse says where a text is no JSON, in Chromium and Node, and in Firefox. */
-const WHERE =
-  /(?: in JSON)? at (?:position \d+(?: \(line.*)?|line \d+ column \d+ of the JSON data)$/;
+/** What engines say around why a text is no JSON: Firefox and Safari that `JSON.parse` says so, and all but Safari where. */
+const AROUND =
+  /^JSON(?:\.parse| Parse error): |(?: in JSON)? at (?:position \d+(?: \(line.*)?|line \d+ column \d+ of the JSON data)$/g;
 
 /**
  * The value of a record.
@@ -73,9 +73,8 @@ export function parseRecord({bytes, fault}: RawRecord): unknown {
   try {
     return parseJsonText('it', decodeText(bytes));
   } catch (cause) {
-    const {message} = cause as Error;
     // 'it is not JSON', and why; where in the record would be a second line beside its own
-    const [what] = message.split(': ', 1) as [string];
-    throw new ExampleError(what, message.slice(what.length).replace(WHERE, ''), {cause});
+    const [, what, why] = /^(.*?)(?:: (.*))?$/s.exec((cause as Error).message)!;
+    throw new ExampleError(what!, why && `: ${why.replace(AROUND, '')}`, {cause});
   }
 }

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {readRecords} from '../../../src/llama/text/records';
+import {parseRecord, readRecords} from '../../../src/llama/text/records';
 import {rejection} from '../../support/rejection';
 import {inChunks} from './chunks';
 
@@ -96,5 +96,56 @@ describe('readRecords', () => {
     expect((await rejection(reading())).message).to.match(
       /^test: line 2: an example is longer than 67108864 bytes/,
     );
+  });
+});
+
+describe('parseRecord', () => {
+  const messageOf = (text: string): string => {
+    try {
+      parseRecord({line: 1, bytes: new TextEncoder().encode(text)});
+    } catch (error) {
+      return (error as Error).message;
+    }
+    throw new Error('it was taken');
+  };
+
+  it('says that a record is no JSON and why, in the words of each engine without what stands around them', () => {
+    const {parse} = JSON;
+    try {
+      for (const [before, why, after] of [
+        // V8
+        [
+          '',
+          "Expected ',' or '}' after property value",
+          ' in JSON at position 13 (line 1 column 14)',
+        ],
+        ['', "Expected property name or '}'", ' in JSON at position 1'],
+        ['', 'Unexpected non-whitespace character after JSON', ' at position 3'],
+        ['', 'Unexpected end of JSON input', ''],
+        ['', `Unexpected token 'x', "{"a": x}" is not valid JSON`, ''],
+        // SpiderMonkey
+        ['JSON.parse: ', 'unexpected character', ' at line 1 column 2 of the JSON data'],
+        [
+          'JSON.parse: ',
+          "expected ',' or '}' after property value in object",
+          ' at line 1 column 14 of the JSON data',
+        ],
+        // JavaScriptCore
+        ['JSON Parse error: ', 'Unexpected identifier "x"', ''],
+        ['JSON Parse error: ', "Expected '}'", ''],
+      ] as const) {
+        JSON.parse = () => {
+          throw new SyntaxError(before + why + after);
+        };
+        expect(messageOf('{"a": x}')).to.equal(`it is not JSON: ${why}`);
+      }
+    } finally {
+      JSON.parse = parse;
+    }
+  });
+
+  it('says what else is wrong with a record', () => {
+    expect(messageOf(`{"a": "b" "JSON.parse: "}`)).to.match(/^it is not JSON: \w.*\w$/);
+    expect(messageOf('['.repeat(101))).to.equal('it is nested more than 100 deep');
   });
 });
