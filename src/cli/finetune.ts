@@ -1,6 +1,7 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import {existsSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
+import {adapterCard} from '../llama/files/adapter_card';
 import {GENERATION_CONFIG} from '../llama/files/generation_config';
 import {TEMPLATE_FILE} from '../llama/files/origin';
 import {promptFormOf} from '../llama/text/prompt_form';
@@ -298,18 +299,20 @@ async function saveTrained(
   const own = new Map(chatTemplate !== undefined || adapter?.files.size ? files : []);
   own.delete(GENERATION_CONFIG);
   if (chatTemplate !== undefined) own.set(TEMPLATE_FILE, Buffer.from(chatTemplate));
+  const card = cardOf(settings, monitor, data.report);
   const saveAdapter = async (): Promise<void> => {
     if (!lora) return;
     if (lora.isMerged) lora.unmerge();
-    const [baseModel = folderOf(settings.model), revision] = hubName?.split('@') ?? [];
+    const [hubId, revision] = hubName?.split('@') ?? [];
+    const baseModel = hubId ?? folderOf(settings.model);
     const base = {...(baseModel && {baseModel}), ...(revision && {revision})};
+    own.set(...adapterCard(loaded.model, {...card, ...(hubId && {baseModel: hubId})}));
     await folder.saveAdapter(async (target) => {
       await lora.save(target, base);
       for (const [name, bytes] of own) writeFileSync(join(target, name), bytes, {flag: 'wx'});
     });
     lora.merge();
   };
-  const card = cardOf(settings, monitor, data.report);
   const {loss} = monitor.kept;
   // both again in a folder to which the run has moved
   return saved(async () => {

@@ -130,7 +130,7 @@ export class FineTuning {
    * is in memory no second time; with `run: null` in memory.
    *
    * @param form A folder as Hugging Face has it, with a model card, in the number type of the model's own files; one GGUF file; or with `'lora'` its
-   *   adapter, as peft has it.
+   *   adapter, as peft has it, with a card.
    * @returns the files by name. They are good until the next save of the same form, or until the run is opened again or deleted, and
    *   stay in the storage until then, or until {@link FineTuning.deleteSaved}.
    */

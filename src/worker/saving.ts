@@ -1,6 +1,8 @@
 /** The files of a trained model. */
 import {checkChoice} from '../common/options';
-import type {ModelTarget} from '../files/sink';
+import {openSink} from '../files/open_sink';
+import {writeFile, type ModelTarget} from '../files/sink';
+import {adapterCard} from '../llama/files/adapter_card';
 import {saveGguf, saveLlama, type ModelCard} from '../llama/index';
 import type {Begun} from './begin';
 import {asBadOption, FineTuningError} from './errors';
@@ -11,7 +13,7 @@ import {filesIn, type RunStore} from './run_store';
 /**
  * The model as it is, as files: views of the browser's storage, or without a store in memory.
  *
- * @param card Of a folder.
+ * @param card Of a folder, and of an adapter.
  */
 export async function saveModel(
   begun: Begun,
@@ -50,5 +52,10 @@ async function write(
       "save: only a training by the method 'lora' has an adapter; save 'safetensors' or 'gguf'",
     );
   const [baseModel, revision] = hubName?.split('@') ?? [];
-  await method.lora.save(target, {...(baseModel && {baseModel}), ...(revision && {revision})});
+  const base = {...(baseModel && {baseModel})};
+  await method.lora.save(target, {...base, ...(revision && {revision})});
+  const [path, bytes] = adapterCard(model, {...card, ...base});
+  const sink = openSink('save', target);
+  await writeFile(sink, path, bytes.length, [bytes]);
+  await sink.commit(() => false);
 }

@@ -372,7 +372,7 @@ describe('adapters on the command line', function () {
       const names = ['chat_template.jinja', 'tokenizer.json', 'tokenizer_config.json'];
       for (const output of [first, second]) {
         expect(readdirSync(join(output, 'adapter')).sort()).to.deep.equal([
-          ...['adapter_config.json', 'adapter_model.safetensors', ...names],
+          ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', ...names],
         ]);
         for (const part of ['adapter', 'model']) {
           const of = (name: string): string => readFileSync(join(output, part, name), 'utf8');
@@ -384,7 +384,12 @@ describe('adapters on the command line', function () {
       }
       const plain = newOutput();
       await done(...argsOf(plain, '--model', folder.model, ...short));
-      expect(readdirSync(join(plain, 'adapter'))).to.have.length(2);
+      expect(readdirSync(join(plain, 'adapter')).sort()).to.deep.equal([
+        ...['README.md', 'adapter_config.json', 'adapter_model.safetensors'],
+      ]);
+      const card = readFileSync(join(plain, 'adapter', 'README.md'), 'utf8');
+      expect(card).to.include('library_name: "peft"').and.include('Method: LoRA.');
+      expect(card).not.to.include(folder.path);
     });
 
     it('does not read or write the folder that it goes on from', async () => {

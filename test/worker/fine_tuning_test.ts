@@ -531,7 +531,12 @@ describe(`a training in a worker, on ${backend}`, () => {
     const {training} = start({method: 'lora', rank: 4, steps: 2, sampleEvery: 0});
     await training.finished;
     const adapter = await training.save('adapter');
-    expect([...adapter.keys()].sort()).to.deep.equal(['adapter_config.json', 'adapter_model.safetensors']); // prettier-ignore
+    expect([...adapter.keys()].sort()).to.deep.equal(['README.md', 'adapter_config.json', 'adapter_model.safetensors']); // prettier-ignore
+    expect(await adapter.get('README.md')!.text())
+      .to.include('library_name: "peft"')
+      .and.include('Trained with tfjs-owlore. Method: LoRA.')
+      .and.include('| rank | 4 |')
+      .and.not.include('base_model'); // the files were given, and nobody else has them by a name
     const gguf = await training.save('gguf');
     const error = await rejection(training.save(undefined as never));
     expect(error).to.include({code: 'bad-option'});

@@ -85,14 +85,25 @@ export function promptForm(files: ReadonlyMap<string, Uint8Array>): PromptForm {
   return files.has('chat_template.jinja') || config.includes('"chat_template"') ? 'chat' : 'text';
 }
 
-/** The text of a card. */
-export function cardText(card: ModelCard, base: Base | undefined, form: PromptForm): string {
+/**
+ * The text of a card.
+ *
+ * @param form How the model takes what it is asked; or that the card is of adapters for it, as peft has them.
+ */
+export function cardText(
+  card: ModelCard,
+  base: Base | undefined,
+  form: PromptForm | 'adapter',
+): string {
   const {baseModel = base?.model, license, tags = [], method, settings, data, figures} = card;
   const {description} = card;
-  const {title = baseModel ? `${baseModel.split('/')[1]}, fine-tuned` : 'A language model'} = card;
+  const isAdapter = form === 'adapter';
+  const untitled = isAdapter ? 'An adapter of a language model' : 'A language model';
+  const {title = baseModel ? `${baseModel.split('/')[1]}, fine-tuned` : untitled} = card;
+  const relation = isAdapter ? 'adapter' : 'finetune';
   const front: Record<string, string | readonly string[]> = {
-    ...(baseModel && {base_model: baseModel, base_model_relation: 'finetune'}),
-    library_name: 'transformers',
+    ...(baseModel && {base_model: baseModel, base_model_relation: relation}),
+    library_name: isAdapter ? 'peft' : 'transformers',
     pipeline_tag: 'text-generation',
     ...(license === undefined ? base?.license : {license}),
     tags: [...new Set(['tfjs-owlore', ...tags])],
@@ -107,7 +118,7 @@ export function cardText(card: ModelCard, base: Base | undefined, form: PromptFo
     description === undefined
       ? (model === null ? 'Trained' : `${model}, fine-tuned`) + ` with tfjs-owlore.${how}`
       : plain(description) + how,
-    ...section('Use', form === null ? '' : usage[form]),
+    ...section('Use', form === null || (isAdapter && !baseModel) ? '' : usage[form]),
     ...section('Results', table(figures)),
     ...section('Data', (data ?? []).map((each) => `- ${plain(each)}`).join('\n')),
     ...section('Settings', table(settings)),
@@ -117,25 +128,36 @@ export function cardText(card: ModelCard, base: Base | undefined, form: PromptFo
 }
 
 /** Lines that run in the folder of the card. */
-const usage: Readonly<Record<Exclude<PromptForm, null>, string>> = {
-  chat: usageOf(
+const usage: Readonly<Record<Exclude<PromptForm, null> | 'adapter', string>> = {
+  chat: pipelineUsage(
     'chat --model .',
     'messages = [{"role": "user", "content": "Hello!"}]',
     'print(generate(messages, max_new_tokens=64)[0]["generated_text"][-1]["content"])',
   ),
-  text: usageOf(
+  text: pipelineUsage(
     "generate --model . --prompt 'Once upon a time'",
     'print(generate("Once upon a time", max_new_tokens=64)[0]["generated_text"])',
   ),
+  // it names its model, which both load
+  adapter: usageOf(
+    "generate --model . --prompt 'Once upon a time'",
+    'from peft import AutoPeftModelForCausalLM',
+    '',
+    'model = AutoPeftModelForCausalLM.from_pretrained(".")  # this folder, or its name on the Hub',
+  ),
 };
 
-function usageOf(command: string, ...python: readonly string[]): string {
-  const lines = [
+function pipelineUsage(command: string, ...python: readonly string[]): string {
+  return usageOf(
+    command,
     'from transformers import pipeline',
     '',
     'generate = pipeline("text-generation", model=".")  # this folder, or its name on the Hub',
     ...python,
-  ];
+  );
+}
+
+function usageOf(command: string, ...lines: readonly string[]): string {
   return `\`\`\`python\n${lines.join('\n')}\n\`\`\`\n\n\`\`\`sh\nnpx tfjs-owlore ${command}\n\`\`\``;
 }
 

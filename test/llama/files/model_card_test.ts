@@ -5,6 +5,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {createLlama, loadLlama, saveLlama, type ModelCard} from '../../../src/llama';
 import {rejection} from '../../support/rejection';
+import {adapterCard} from '../../../src/llama/files/adapter_card';
 import {readFiles} from './checkpoint_files';
 
 const MARK =
@@ -80,6 +81,37 @@ tags: ["tfjs-owlore","owlore","a: b"]
 
 ${MARK}
 `);
+  });
+
+  it('of adapters is as peft has it, with the license of their model, and how both are loaded where that is on the Hub', async () => {
+    const own = '---\nlicense: apache-2.0\nbase_model: "owner/older"\n---\n' + MARK;
+    const model = await load(own);
+    const textOf = (card: ModelCard): string => {
+      const [path, bytes] = adapterCard(model, card);
+      expect(path).to.equal('README.md');
+      return new TextDecoder().decode(bytes);
+    };
+    const text = textOf({baseModel: 'owner/some-model', method: 'LoRA', tags: ['lora']});
+    expect(text.split('## ', 1)[0]).to.equal(`---
+base_model: "owner/some-model"
+base_model_relation: "adapter"
+library_name: "peft"
+pipeline_tag: "text-generation"
+license: "apache-2.0"
+tags: ["tfjs-owlore","lora"]
+---
+
+# some-model, fine-tuned
+
+[owner/some-model](https://huggingface.co/owner/some-model), fine-tuned with tfjs-owlore. Method: LoRA.
+
+`);
+    expect(text).to.include('AutoPeftModelForCausalLM.from_pretrained(".")');
+    expect(text).to.include('npx tfjs-owlore generate --model . ');
+    // of a model that has no name
+    const plain = textOf({method: 'LoRA'});
+    expect(plain).to.include('# An adapter of a language model\n');
+    expect(plain).not.to.match(/base_model|older|## Use/);
   });
 
   it('knows the model and its license from where it was loaded', async () => {
