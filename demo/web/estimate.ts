@@ -4,6 +4,7 @@ import {afterPause, byId, element, setText} from './dom';
 import {codeOf, inPageWords, limitsOf, wordsOf} from './errors';
 import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
+import {isNoticed, onNotice} from './notice';
 import {placeOf, settingNames, settings, type SettingName} from './settings';
 import {bytesText, countText, examplesText, largeCountText} from './words';
 
@@ -26,6 +27,8 @@ export class EstimatePanel {
   private shown = '';
   /** Whether a run has kept what was asked from being answered. */
   private isCut = false;
+  /** Why nothing was found, in words; null where something was, or nothing was asked. */
+  private problem: string | null = null;
   /** Whether the Hub did not give what was asked for. */
   private isRefused = false;
   private readonly idle = byId('estimate-note').textContent;
@@ -41,7 +44,9 @@ export class EstimatePanel {
     private readonly canKeep: () => boolean,
     private readonly onFound: (inspection: Inspection) => void,
     private readonly onReason: () => void,
-  ) {}
+  ) {
+    onNotice(() => this.sayProblem());
+  }
 
   /** Asks anew, unless something changes again at once. */
   update(): void {
@@ -121,7 +126,8 @@ export class EstimatePanel {
         this.onReason();
         return;
       }
-      this.say(wordsOf(error).text, true);
+      this.problem = wordsOf(error).text;
+      this.sayProblem();
       const code = codeOf(error);
       this.isRefused = code === 'refused';
       if (!LASTING.includes(code)) return;
@@ -152,6 +158,17 @@ export class EstimatePanel {
   }
 
   private say(text: string, isBad = false): void {
+    this.problem = null;
+    this.put(text, isBad);
+  }
+
+  /** Says why nothing was found, but not beside a notice that says it. */
+  private sayProblem(): void {
+    const {problem} = this;
+    if (problem !== null) this.put(isNoticed(problem) ? noticedText : problem, true);
+  }
+
+  private put(text: string, isBad: boolean): void {
     byId('estimate-title').parentElement!.classList.toggle('tight', isBad);
     setText(byId('estimate-note'), text);
     byId('estimate-way').replaceChildren();
@@ -192,6 +209,8 @@ function wordOf(name: SettingName, value: string | number): string {
   const setting = settings[name];
   return setting.kind === 'choice' ? `“${setting.choices[value] ?? value}”` : String(value);
 }
+
+const noticedText = 'Not known, for the reason in the box at the bottom of the window.';
 
 function nothingFits(): HTMLElement {
   return element('span', {

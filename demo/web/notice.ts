@@ -65,6 +65,18 @@ export function showError(
   showNotice(text, actions, {details, ...about});
 }
 
+/** Whether a message is the one that is shown. */
+export function isNoticed(text: string): boolean {
+  const notice = byId('notice');
+  return !notice.hidden && notice.querySelector('p')?.textContent === text;
+}
+
+/** Calls `work` when another message is shown, or none any more. */
+export function onNotice(work: () => void): void {
+  const changes = {attributeFilter: ['hidden'], childList: true};
+  new MutationObserver(work).observe(byId('notice'), changes);
+}
+
 export function hideNotice(): void {
   byId('notice').hidden = true;
 }

@@ -169,6 +169,21 @@ describe('a model of one’s own', () => {
       expect(tab.page.url()).not.to.include('hf_');
     });
 
+    it('without a network is said once not to answer, in the estimate or in the notice of a start', async () => {
+      const {context, tab} = await open();
+      await isEstimated(tab);
+      await context.setOffline(true);
+      await tab.page.fill('#hub-name', 'somebody/Else');
+      const words = /^The Hugging Face Hub, or the host of a file, does not answer\. Check the /;
+      const note = tab.page.locator('#estimate-note');
+      await note.filter({hasText: words}).waitFor();
+      await tab.click('start');
+      expect(await noticeOf(tab)).to.match(words);
+      await note.filter({hasText: 'for the reason in the box at the bottom'}).waitFor();
+      await tab.page.locator('#notice').getByRole('button', {name: 'Close'}).click();
+      await note.filter({hasText: words}).waitFor();
+    });
+
     it('whose files do not come says so, and trains when they do', async () => {
       const {tab} = await open();
       hosts().elsewhere.standsFor.delete(contents);
