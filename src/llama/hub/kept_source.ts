@@ -8,7 +8,7 @@ import {HUB, hubFilesUrl, hubNameText, type HubName} from '../../files/hub_name'
 import {mapSource} from '../../files/map_source';
 import {openSource} from '../../files/open_source';
 import {exclusively} from '../../files/page_locks';
-import type {FileSource, SourceFile} from '../../files/source';
+import type {SourceFile} from '../../files/source';
 import {checkSourcePath} from '../../files/source_path';
 import {describeModel, type HubFile, type HubModel} from './describe_model';
 import {GIVE_TOKEN, HubUnreachableError, urlOf, type Asked, type HubAccess} from './hub_request';
@@ -32,9 +32,8 @@ export async function openKept(
   owner: string,
   name: HubName,
   {request = {}, onDownload, pauses = [0, 1, 3], endpoint = HUB, part}: KeptOptions,
-): Promise<FileSource & Partial<HubSource>> {
+): Promise<HubSource> {
   const kept = await keptFiles(name.id, part).catch(() => null);
-  if (!kept) return openSource(owner, hubFilesUrl(endpoint, name), request);
   const settings: HubAccess = {endpoint, token: null, giveToken: GIVE_TOKEN, isNeither: 'not'};
   const asked: Asked = {owner, name, settings, request, pauses};
   let opened: Promise<HubModel> | undefined;
@@ -45,6 +44,7 @@ export async function openKept(
       const model = await (opened ??= openModel(asked, kept));
       const file = model.files.get(path);
       if (!file) return null;
+      if (!kept) return openAtHub(asked, model.commit, path);
       return openFile(asked, kept, model.commit, {...file, path}, onDownload);
     },
     async hub() {
@@ -54,18 +54,18 @@ export async function openKept(
   };
 }
 
-async function openModel(asked: Asked, kept: KeptFiles): Promise<HubModel> {
+async function openModel(asked: Asked, kept: KeptFiles | null): Promise<HubModel> {
   const {owner, name} = asked;
   try {
     const model = await describeModel(asked);
     // a storage that is full may have the files
-    const note = (): Promise<void> => kept.note(name.revision, model);
+    const note = async (): Promise<void> => kept?.note(name.revision, model);
     await exclusively(`model ${name.id}`, note).catch(() => undefined);
     return model;
   } catch (error) {
     if (!(error instanceof HubUnreachableError)) throw error;
     const reason = error.message.replace(`${owner}: `, '');
-    const model = await kept.model(name.revision);
+    const model = await kept?.model(name.revision);
     if (!model) {
       throw new Error(
         `${owner}: the browser keeps no '${hubNameText(name)}', and the Hub cannot be reached (${reason})`,
@@ -85,7 +85,7 @@ async function openFile(
   file: HubFile & {path: string},
   onDownload: DownloadOptions['onDownload'],
 ): Promise<SourceFile | null> {
-  const {owner, settings, name, request} = asked;
+  const {owner, name, request} = asked;
   const {path, hash, size} = file;
   const read = async (): Promise<SourceFile | null> => {
     const content = await kept.content(file);
@@ -116,10 +116,18 @@ async function openFile(
       'warn',
       `${owner}: the browser has no room to keep ${path} of '${name.id}', ${megabytes} MB; it comes from the Hub at each visit`,
     );
-    const revision = {id: name.id, revision: commit};
-    return openSource(owner, hubFilesUrl(settings.endpoint, revision), request).open(path);
+    return openAtHub(asked, commit, path);
   }
   return read();
+}
+
+/** A file as it comes from the Hub, at each visit. */
+function openAtHub(
+  {owner, name: {id}, settings: {endpoint}, request}: Asked,
+  commit: string,
+  path: string,
+): Promise<SourceFile | null> {
+  return openSource(owner, hubFilesUrl(endpoint, {id, revision: commit}), request).open(path);
 }
 
 /** Git's hash is of a line with the size, and the content. */

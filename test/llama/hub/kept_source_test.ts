@@ -4,7 +4,7 @@ import {IDBObjectStore as FakeStore} from 'fake-indexeddb';
 import {browserStorage} from '../../../src/files/browser_storage';
 import type {DirectoryHandle} from '../../../src/files/directory_handle';
 import {parseHubName} from '../../../src/files/hub_name';
-import {readWhole, type FileSource} from '../../../src/files/source';
+import {readWhole} from '../../../src/files/source';
 import {deleteKeptModel, listKeptModels} from '../../../src/llama/hub/kept_models';
 import {openKept, type KeptOptions} from '../../../src/llama/hub/kept_source';
 import type {HubSource} from '../../../src/llama/hub/hub_source';
@@ -42,7 +42,7 @@ describe('models of the Hub that a browser keeps', () => {
     hub = await HubServer.start(ID, options);
     commit = hub.push('main', files);
   }
-  const source = (name = ID, options: KeptOptions = {}): Promise<FileSource & Partial<HubSource>> =>
+  const source = (name = ID, options: KeptOptions = {}): Promise<HubSource> =>
     openKept('test', parseHubName(name)!, {endpoint: hub.endpoint, pauses: [], ...options});
   const read = async (path: string, from = source()): Promise<Uint8Array | null> =>
     readWhole('test', await from, path, 1e6);
@@ -71,7 +71,7 @@ describe('models of the Hub that a browser keeps', () => {
       expect(await read(path, Promise.resolve(opened)), path).to.deep.equal(bytes);
     }
     expect(await opened.open('tokenizer.json')).to.equal(null);
-    expect(await opened.hub!()).to.deep.equal({id: ID, revision: commit});
+    expect(await opened.hub()).to.deep.equal({id: ID, revision: commit});
     expect((await rejection(opened.open('../x'))).message).to.include('stays in its folder');
     const at = `GET /${ID}/resolve/${commit}`;
     expect(hub.requests).to.deep.equal([
@@ -159,7 +159,7 @@ describe('models of the Hub that a browser keeps', () => {
     expect(await read('config.json', source(`${ID}@refs/pr/1`))).to.deep.equal(large);
     const next = hub.push('main', new Map([['config.json', small.slice(1)]]));
     expect(await read('config.json')).to.deep.equal(small.slice(1));
-    expect(await (await source()).hub!()).to.deep.equal({id: ID, revision: next});
+    expect(await (await source()).hub()).to.deep.equal({id: ID, revision: next});
     expect(await listKeptModels()).to.deep.equal([
       {
         ...{name: ID, revisions: ['main', 'refs/pr/1']},
@@ -191,7 +191,7 @@ describe('models of the Hub that a browser keeps', () => {
     for (const name of inside)
       expect(await read(name, Promise.resolve(opened))).to.deep.equal(small);
     const asked = hub.requests.filter((line) => line.includes('/resolve/'));
-    const path = `/${ID}/resolve/${await opened.hub!().then(({revision}) => revision)}/`;
+    const path = `/${ID}/resolve/${await opened.hub().then(({revision}) => revision)}/`;
     // the others have the same content
     expect(asked).to.deep.equal([`GET ${path}%252e%252e%252fup`]);
     const storage = await browserStorage();
@@ -224,6 +224,26 @@ describe('models of the Hub that a browser keeps', () => {
       prototype.put = put;
     }
     expect(await listKeptModels()).to.deep.equal([]);
+  });
+
+  it('are read from the Hub where a page has no storage, which is asked for those alone that it has', async () => {
+    const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB')!;
+    Reflect.deleteProperty(globalThis, 'indexedDB');
+    try {
+      const opened = await source();
+      for (const path of ['tokenizer.json', 'chat_template.jinja'])
+        expect(await opened.open(path)).to.equal(null);
+      expect(await read(LARGE, Promise.resolve(opened))).to.deep.equal(large);
+      expect(await opened.hub()).to.deep.equal({id: ID, revision: commit});
+      const asked = hub.requests.filter((line) => line.includes('/resolve/'));
+      expect(asked.length).to.be.above(0);
+      for (const line of asked) expect(line).to.include(`/${ID}/resolve/${commit}/${LARGE}`);
+      expect(await refused('x', source('owner/other'))).to.include("'owner/other' is not a model");
+      hub.options.status = 503;
+      expect(await refused()).to.include('the browser keeps no');
+    } finally {
+      Object.defineProperty(globalThis, 'indexedDB', descriptor);
+    }
   });
 
   it('need a token where the Hub does, which no other host gets', async () => {
