@@ -471,10 +471,11 @@ if (location.hash.includes('=')) estimate.update();
 // What a run takes is computed when somebody looks at the form, not at each visit: that loads tfjs.
 for (const type of ['focusin', 'pointerdown'])
   byId('form').addEventListener(type, () => estimate.update(), {once: true});
-document.querySelector('.skip')!.addEventListener('click', (event) => {
-  event.preventDefault(); // the address has the settings
-  byId('stage').focus();
-});
+for (const link of document.querySelectorAll<HTMLAnchorElement>('.skip, .jumps a'))
+  link.addEventListener('click', (event) => {
+    event.preventDefault(); // the address has the settings
+    byId(link.hash.slice(1)).focus();
+  });
 addEventListener('hashchange', () => {
   if (location.hash.includes('=') && state === 'idle') location.reload();
 });

@@ -62,6 +62,26 @@ describe('by keys alone', () => {
     expect(tab.errors).to.eql([]);
   });
 
+  it('what stands below the charts is reached by links, where it is not beside them', async () => {
+    const context = await newContext({viewport: {width: 390, height: 800}});
+    const {page, errors} = await Tab.open(context, hosts().preview.url, quick);
+    const url = page.url();
+    for (const [name, title] of [
+      ['Your own model and data', 'own-title'],
+      ['Earlier runs', 'runs-title'],
+    ] as const) {
+      const link = page.getByRole('link', {name});
+      await link.press('Enter');
+      await page.locator(`#${title}:focus`).waitFor();
+      const top = await page.locator(`#${title}`).evaluate((each) => each.getBoundingClientRect().top); // prettier-ignore
+      expect(top).to.be.within(0, 800);
+    }
+    expect(page.url()).to.equal(url);
+    await page.setViewportSize({width: 1280, height: 800});
+    expect(await page.locator('.jumps').isVisible()).to.equal(false);
+    expect(errors).to.eql([]);
+  });
+
   it('a run that ends takes the focus from nobody', async () => {
     const tab = await Tab.open(await newContext(), hosts().preview.url, quick);
     await tab.click('start');
