@@ -63,12 +63,19 @@ export function stepsOf(
   return steps ?? Math.max(1, Math.round((epochs * batches) / accumulate));
 }
 
-/** Whether the example at `index` of the data is held out: of a part that is spread evenly over them and begins with the first. */
+/** The most examples that are held out: what comes after them in the data need not be read, and their loss is measured eleven times in a run. */
+export const MAX_HELD_OUT = 500;
+
+/**
+ * Whether the example at `index` of the data is held out: of a part that is spread evenly over them and begins with the first, as far as
+ * the first {@link MAX_HELD_OUT}.
+ */
 export function isHeldOut(
   {validation, validationSplit: part}: {validation?: unknown; validationSplit: number},
   index: number,
 ): boolean {
-  return validation === undefined && Math.ceil((index + 1) * part) > Math.ceil(index * part);
+  const before = Math.ceil(index * part);
+  return validation === undefined && before < MAX_HELD_OUT && Math.ceil((index + 1) * part) > before; // prettier-ignore
 }
 
 /** Steps from one checkpoint, or held-out loss, to the next by default. */

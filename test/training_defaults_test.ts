@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import {learningRateAt} from '../src/owlore/optimizer/schedule';
-import {rateFrom, rateOf, schedules, type ScheduleName} from '../src/training_defaults';
+import {isHeldOut, MAX_HELD_OUT, rateFrom, rateOf, schedules, type ScheduleName} from '../src/training_defaults'; // prettier-ignore
 
 describe('rateFrom', () => {
   const steps = 100;
@@ -23,4 +23,21 @@ describe('rateFrom', () => {
       expect(Math.max(...rates)).to.equal(rates[0]);
     });
   }
+});
+
+describe('isHeldOut', () => {
+  const heldOut = (count: number, validationSplit: number): number[] =>
+    Array.from({length: count}, (_, i) => i).filter((i) => isHeldOut({validationSplit}, i));
+
+  it('holds out a part that is spread evenly, from the first example on', () => {
+    expect(heldOut(61, 0.05)).to.deep.equal([0, 20, 40, 60]);
+    expect(heldOut(10, 0.3)).to.deep.equal([0, 3, 6]);
+    expect(isHeldOut({validation: 'file', validationSplit: 0.05}, 0)).to.equal(false);
+  });
+
+  it('holds out no more than the most, however many examples there are', () => {
+    const all = heldOut(100_000, 0.05);
+    expect(all).to.deep.equal(Array.from({length: MAX_HELD_OUT}, (_, i) => 20 * i));
+    expect(heldOut(10_000, 0.9)).to.have.length(MAX_HELD_OUT);
+  });
 });

@@ -6,7 +6,7 @@ import type {Form} from './form';
 import {inspectInWorker, type Inspection, type StorageNeed} from './library';
 import {isNoticed, onNotice} from './notice';
 import {placeOf, settingNames, settings, type SettingName} from './settings';
-import {bytesText, countText, examplesText, largeCountText} from './words';
+import {bytesText, countText, examplesText, largeCountText, percentText} from './words';
 
 const PAUSE = 400; // ms without a change, after which it is asked
 /** Bytes of a text from which on reading it takes more than some seconds. */
@@ -99,6 +99,9 @@ export class EstimatePanel {
       const options = await optionsOf(this.form.choice);
       const inspection = await inspectInWorker(this.canKeep() ? options : {...options, run: null}, {
         signal: asking.signal,
+        onProgress: ({done, total}) => {
+          if (asked === this.count) this.say(askingText(total, done));
+        },
       });
       if (asked !== this.count) return;
       this.shown = titleOf(this.form.choice);
@@ -219,11 +222,12 @@ function nothingFits(): HTMLElement {
   });
 }
 
-/** What is being done, where a text has so many bytes. */
-function askingText(bytes: number): string {
+/** What is being done, where a text has so many bytes, and how much of them is read; 0: nobody knows yet. */
+function askingText(bytes: number, read = 0): string {
+  const how = read === 0 ? 'which can take a while' : `${percentText(read / bytes)} so far`;
   return bytes < LONG_TEXT
     ? 'Computing what it takes …'
-    : `Computing what it takes: reading all ${bytesText(bytes)} of the text, which can take a while. You need not wait for it to start.`;
+    : `Computing what it takes: reading all ${bytesText(bytes)} of the text, ${how}. You need not wait for it to start.`;
 }
 
 function titleOf(choice: Choice): string {

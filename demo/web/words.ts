@@ -80,7 +80,7 @@ export function statusText({phase, text, done, total}: StatusEvent): string {
   // of a long text nobody knows yet how many examples it has
   if (phase === 'data' && done && total === undefined) return `${words}: ${countText(done)} so far`;
   if (done === undefined || total === undefined) return `${words} …`;
-  if (phase === 'data') return `${words}: ${percentText(done / total)}`;
+  if (phase === 'data' || phase === 'heldOut') return `${words}: ${percentText(done / total)}`;
   const amount = phase === 'model' ? bytesText : countText;
   return `${words}: ${amount(done)} of ${amount(total)}`;
 }

@@ -246,9 +246,12 @@ export const finetuneOptions = {
     validation: fileOrUrl(
       'held-out examples, whose loss is measured (default: a part of the data)',
     ),
-    validationSplit: number('part of the data that is held out, without --validation', {
-      ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
-    }),
+    validationSplit: number(
+      'part of the data that is held out, without --validation; at most 500 examples',
+      {
+        ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
+      },
+    ),
     evaluateEvery: number('steps between held-out losses (default: a tenth of the run)', count),
     keepBest: flagOrNumber(
       'save the model with the lowest held-out loss, not the last one; with a number, end after so many losses without a lower one',

@@ -15,7 +15,7 @@ import {noteData, readExamples} from './read_examples';
 import type {RunData} from './run_data';
 import {asUsage, UsageError} from './usage_error';
 import {counted} from './words';
-import {isHeldOut, stepsOf} from '../training_defaults';
+import {isHeldOut, MAX_HELD_OUT, stepsOf} from '../training_defaults';
 
 /** The data of a run. */
 export interface TrainingData {
@@ -49,7 +49,8 @@ export async function prepareData(
   const contents = await contentsOf(data, fields, console);
   const {examples} = contents;
   await noteData(data, examples, {tokenizer}, settings, context);
-  const heldOut = validation === undefined ? Math.ceil(examples * validationSplit) : 0;
+  const heldOut =
+    validation === undefined ? Math.min(MAX_HELD_OUT, Math.ceil(examples * validationSplit)) : 0;
   if (examples > 0 && heldOut >= examples) {
     throw new UsageError(
       `finetune: ${data} has ${counted(examples, 'example')}, and a part of ${validationSplit} of them is held out, which leaves ` +
@@ -72,7 +73,10 @@ export async function prepareData(
   const heldOutPart = (): TextDataset =>
     datasetOf(validation ?? data, {
       shuffle: false,
-      ...(validation === undefined && {select: (i) => isHeldOut(settings, i)}),
+      ...(validation === undefined && {
+        select: (i) => isHeldOut(settings, i),
+        limit: MAX_HELD_OUT,
+      }),
     });
 
   const {steps, accumulate} = settings;

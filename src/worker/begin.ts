@@ -9,7 +9,7 @@ import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import type {PaperMethod} from '../methods';
 import {rateFrom} from '../training_defaults';
 import type {SelectedBackend} from './backend';
-import {joinedData, prepareData, type TrainingData} from './data';
+import {joinedData, prepareData, READING, type TrainingData} from './data';
 import type {FineTuningEvents, RunOptions, StatusEvent} from './events';
 import {codedError} from './failure';
 import type {CheckpointExtra, History} from './history';
@@ -159,13 +159,10 @@ function readData(
   opened: Parameters<typeof prepareData>[3],
   status: (status: StatusEvent) => void,
 ): Promise<TrainingData> {
-  const text = 'reading the examples';
-  status({phase: 'data', text});
+  status({phase: 'data', text: READING});
   return ofFiles(async () => {
     const file = await joinedData(owner, settings.data, settings.dataset);
-    return prepareData(owner, settings, file, opened, (done, total) =>
-      status({phase: 'data', text, done, ...(total !== undefined && {total})}),
-    );
+    return prepareData(owner, settings, file, opened, (told) => status({phase: 'data', ...told}));
   });
 }
 

@@ -5,11 +5,15 @@ import {textDataset, type DatasetReport, type TextDataset, type Tokenizer} from 
 import {describeData} from '../llama/text/data_preview';
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import {promptFormOf, type PromptForm} from '../llama/text/prompt_form';
-import {isHeldOut, stepsOf} from '../training_defaults';
+import {isHeldOut, MAX_HELD_OUT, stepsOf} from '../training_defaults';
 import {FineTuningError} from './errors';
 import {turnEvery} from './next_turn';
-import {countExamples, readingProgress, type OnRead} from './reading';
+import type {StatusEvent} from './events';
+import {countExamples, readingProgress} from './reading';
 import type {Settings} from './settings';
+
+/** What a worker is at that reads examples. */
+export const READING = 'reading the examples';
 
 /** The examples of a training, read once. */
 export interface TrainingData {
@@ -64,7 +68,7 @@ export async function prepareData(
   settings: Settings,
   file: Blob,
   {tokenizer, config}: {tokenizer: Tokenizer; config: ResolvedConfig},
-  onRead: OnRead,
+  onStatus: (status: Pick<StatusEvent, 'text' | 'done' | 'total'>) => void,
 ): Promise<TrainingData> {
   const {dataset, maxLength, seed, steps, accumulate, validationSplit, warmup} = settings;
   const {template: _, ...forms} = dataset;
@@ -75,13 +79,18 @@ export async function prepareData(
   const trainingOf = (batchSize: number, repeat: boolean): TextDataset =>
     of({batchSize, repeat, select: (i) => !isOut(i)});
   const heldOutOf = (batchSize: number): TextDataset =>
-    of({batchSize, shuffle: false, select: isOut});
+    of({batchSize, shuffle: false, select: isOut, limit: MAX_HELD_OUT});
 
   let {batchSize} = settings;
   const max = steps === undefined ? Infinity : steps * accumulate;
   const {format = 'auto', fields = null} = forms;
-  const counts = await countExamples(owner, file, fields, isOut);
-  const tell = readingProgress(counts, {batches: max, batchSize}, onRead);
+  const enough = {trained: max * batchSize, heldOut: MAX_HELD_OUT};
+  const counts = await countExamples(owner, file, fields, isOut, enough, (done, total) =>
+    onStatus({text: 'counting the examples', done, total}),
+  );
+  const tell = readingProgress(counts, {batches: max, batchSize}, (done, total) =>
+    onStatus({text: READING, done, ...(total !== undefined && {total})}),
+  );
   let report = await look(trainingOf(batchSize, false), tell.trained, max).catch(
     async (error: unknown) => {
       // one that is held out may be why there are no others, and says what is wrong with it

@@ -4,7 +4,7 @@ import type {FineTuneOptions, WorkerBackend} from './options';
 
 /** What a worker is at. */
 export interface StatusEvent {
-  phase: 'backend' | 'model' | 'data' | 'scores' | 'training' | 'saving';
+  phase: 'backend' | 'model' | 'data' | 'scores' | 'training' | 'heldOut' | 'saving';
   /** In words. */
   text: string;
   /** How much of `total` is done: bytes of a model, examples, batches, steps; told at most twenty times a second until it is done. */

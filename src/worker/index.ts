@@ -82,6 +82,14 @@ export function resumeInWorker(run: string, {worker, ...options}: ResumeOptions 
 
 const inspector = new Inspector();
 
+/** How {@link inspectInWorker} is called. */
+export interface InspectionCall {
+  /** Ends it. */
+  signal?: AbortSignal;
+  /** Called with the bytes of the data that are read and with all of them, where that is not done at once: all examples are tokenized. */
+  onProgress?: (progress: {done: number; total: number}) => void;
+}
+
 /**
  * Says what a training would be, before any weight is read: what it takes and what there is room for, by which change it would fit where it
  * does not, and what the model is asked and learns. Calls share a worker, and a newer call takes the place of one that has not ended, which
@@ -95,7 +103,7 @@ const inspector = new Inspector();
  */
 export function inspectInWorker(
   options: FineTuneOptions,
-  {signal}: {signal?: AbortSignal} = {},
+  {signal, onProgress}: InspectionCall = {},
 ): Promise<Inspection> {
-  return inspector.inspect(options, signal);
+  return inspector.inspect(options, signal, onProgress);
 }

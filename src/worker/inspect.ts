@@ -11,6 +11,7 @@ import {FineTuningError} from './errors';
 import type {Inspection} from './events';
 import {codedError} from './failure';
 import {estimateOf, nearestFit, plainBytesOf, tensorLimit} from './memory';
+import type {ReadingProgress} from './messages';
 import {openModel, type OpenedModel} from './model';
 import {nextTurn} from './next_turn';
 import type {Settings} from './settings';
@@ -24,11 +25,15 @@ const SHOWN = 3;
 /** Tokens of an example that are shown. */
 const MAX_TOKENS = 300;
 
-/** @param signal Ends it; then it rejects. */
+/**
+ * @param signal Ends it; then it rejects.
+ * @param onProgress Called with how much of the data is read, where that is not done at once.
+ */
 export async function inspect(
   settings: Settings,
   selectBackend: (options: BackendOptions) => Promise<SelectedBackend>,
   signal: AbortSignal,
+  onProgress: (progress: ReadingProgress) => void,
 ): Promise<Inspection> {
   const turn = async (): Promise<void> => {
     await nextTurn();
@@ -45,7 +50,7 @@ export async function inspect(
     // of files at hand also the headers of the weights
     if (typeof settings.model !== 'string') await (await openLlama(settings.model)).close();
     await turn();
-    const {survey, wrong} = await surveyOf(settings, opened, turn);
+    const {survey, wrong} = await surveyOf(settings, opened, turn, onProgress);
     const {packing = false} = settings.dataset;
     const maxLength = rowLength(settings, config);
     const usable = survey.lengths.filter(({prompt}) => packing || prompt <= maxLength);
@@ -95,6 +100,7 @@ async function surveyOf(
   {data, dataset}: Settings,
   {tokenizer, config}: Pick<OpenedModel, 'tokenizer' | 'config'>,
   turn: () => Promise<void>,
+  onProgress: (progress: ReadingProgress) => void,
 ): Promise<{survey: DataSurvey; wrong: string[]}> {
   const {template: _, ...forms} = dataset;
   try {
@@ -104,6 +110,7 @@ async function surveyOf(
       onExample: async (count) => {
         if (count % 16 === 0) await turn();
       },
+      onRead: (done, total) => onProgress({done, total}),
     });
     return {survey, wrong: []};
   } catch (cause) {

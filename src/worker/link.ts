@@ -1,6 +1,6 @@
 /** A page's side of the wire to its worker. */
 import {FineTuningError, receivedError} from './errors';
-import type {Calls, SentEvent, ToPage, ToWorker} from './messages';
+import type {Calls, ReadingProgress, SentEvent, ToPage, ToWorker} from './messages';
 
 /** What is used of a `Worker`. */
 export type WorkerLike = Pick<Worker, 'postMessage' | 'terminate' | 'addEventListener'>;
@@ -9,6 +9,7 @@ interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
   onText: ((text: string) => void) | undefined;
+  onProgress: ((progress: ReadingProgress) => void) | undefined;
 }
 
 /** Calls a worker, and hears what it says. */
@@ -47,13 +48,17 @@ export class Link {
   async call<Name extends keyof Calls>(
     call: Name,
     args: Parameters<Calls[Name]>,
-    {signal, onText}: {signal?: AbortSignal; onText?: (text: string) => void} = {},
+    {
+      signal,
+      onText,
+      onProgress,
+    }: Partial<Pick<Pending, 'onText' | 'onProgress'>> & {signal?: AbortSignal} = {},
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
     if (this.end) throw this.end;
     const id = ++this.calls;
     const abort = (): void => this.send({abort: id});
     const answer = new Promise<unknown>((resolve, reject) =>
-      this.pending.set(id, {resolve, reject, onText}),
+      this.pending.set(id, {resolve, reject, onText, onProgress}),
     );
     try {
       try {
@@ -91,6 +96,7 @@ export class Link {
     const pending = this.pending.get(message.id);
     if (!pending) return;
     if ('text' in message) pending.onText?.(message.text);
+    else if ('progress' in message) pending.onProgress?.(message.progress);
     else if ('error' in message) pending.reject(receivedError(message.error));
     else pending.resolve(message.result);
   }

@@ -19,11 +19,18 @@ export interface SentChatOptions {
   seed?: number | null | undefined;
 }
 
+/** How much of the examples is read, and how much there is to read. */
+export interface ReadingProgress {
+  done: number;
+  total: number;
+}
+
 /** What a worker can be asked for; each answer comes when it is there. */
 // eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- its values are picked by name
 export type Calls = {
   start(options: SentOptions): Promise<Outcome>;
   resumeRun(run: string, options: Omit<ResumeOptions, 'worker'>): Promise<Outcome>;
+  /** While it is answered, how much of the data is read is sent. */
   inspect(options: SentOptions): Promise<Inspection>;
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -49,4 +56,5 @@ export type ToPage =
   | SentEvent
   | {id: number; result: unknown}
   | {id: number; error: SentError}
-  | {id: number; text: string};
+  | {id: number; text: string}
+  | {id: number; progress: ReadingProgress};

@@ -40,7 +40,7 @@ export interface FineTuneOptions {
   data: Readonly<Record<string, Blob | string>>;
   /** How the examples are read. */
   dataset?: DatasetForms;
-  /** Part of the examples that is held out, whose loss is measured, > 0 and < 1. Default 0.05. */
+  /** Part of the examples that is held out, at most 500 of them, whose loss is measured; > 0 and < 1. Default 0.05. */
   validationSplit?: number;
   /** The method, by its name in `paperMethod`. Default `'owlore'`. */
   method?: PaperMethodName;

@@ -5,9 +5,6 @@ import type {FieldNames} from '../llama/text/formats';
 import {readRecords} from '../llama/text/records';
 import {turnEvery} from './next_turn';
 
-/** Bytes of a file from which on counting its examples is a wait of its own: some seconds. */
-const LONG_FILE = 2 ** 25;
-
 /** Examples that are trained on, and those that are held out. */
 export interface ExampleCounts {
   trained: number;
@@ -18,22 +15,26 @@ export interface ExampleCounts {
  * How many examples a file has. None is tokenized, which takes nearly all of the time of reading them.
  *
  * @param isOut Whether an example is held out, by its place in the file.
- * @returns null if the file is long, or wrong: who reads its examples says why.
+ * @param enough So many are as good as all: the rest is not read then.
+ * @param onRead As of `chunksOf`.
+ * @returns null if the file is wrong: who reads its examples says why.
  */
 export async function countExamples(
   owner: string,
   source: Blob,
   fields: FieldNames | null,
   isOut: (index: number) => boolean,
+  enough: ExampleCounts,
+  onRead: (bytes: number, size: number) => void,
 ): Promise<ExampleCounts | null> {
-  if (source.size >= LONG_FILE) return null;
   const counts = {trained: 0, heldOut: 0};
   const turn = turnEvery(20);
   const file = await openDataFile(owner, source);
   try {
     let index = 0;
-    for await (const _ of readRecords(owner, chunksOf(file), fields)) {
+    for await (const _ of readRecords(owner, chunksOf(file, onRead), fields)) {
       counts[isOut(index++) ? 'heldOut' : 'trained']++;
+      if (counts.trained >= enough.trained && counts.heldOut >= enough.heldOut) break;
       await turn();
     }
     return counts;

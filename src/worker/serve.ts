@@ -87,7 +87,10 @@ export function serve(port: Port, surroundings: Surroundings = {}): Training['em
         const resolved = resolveSettings(owner, given as SentOptions);
         return {owner, settings: resolved, store, isToTrain};
       }),
-    inspect: ([options], id) => inspect(resolveSettings('inspectInWorker', options), select, signalOf(id)), // prettier-ignore
+    inspect: async ([options], id) =>
+      inspect(resolveSettings('inspectInWorker', options), select, signalOf(id), (progress) =>
+        port.postMessage({id, progress}),
+      ),
     pause: async () => (await there()).pause(),
     resume: async () => (await there()).resume(),
     checkpoint: async () => (await there()).checkpoint(),

@@ -26,6 +26,9 @@ const SAMPLES = {temperature: 0.7, seed: 0};
 /** Most tokens of a sample. */
 const SAMPLE_TOKENS = 64;
 
+/** Milliseconds after which it is told, and told again, how much of the held-out loss is measured. */
+const PATIENCE = 1000;
+
 /** Checkpoints that stay; while the next one is written, the one before it is there. */
 const KEPT_CHECKPOINTS = 1;
 
@@ -249,11 +252,18 @@ export class TrainingProgram {
     const {step} = this;
     if (this.history.has('heldOut', step)) return;
     const left = new Error('the held-out loss is not to be measured now');
+    const {emit} = this.training;
+    const dataset = data.heldOut();
+    let told = performance.now();
     const batches = async function* (): AsyncGenerator<TextBatch> {
-      for await (const batch of data.heldOut()) {
+      for await (const batch of dataset) {
         yield batch;
         await nextTurn();
         if (!isToGoOn()) throw left;
+        if (performance.now() - told < PATIENCE) continue;
+        told = performance.now();
+        const [done, total] = [dataset.report.used, data.heldOutExamples];
+        emit('status', {phase: 'heldOut', text: 'measuring the held-out loss', done, total});
       }
     };
     try {

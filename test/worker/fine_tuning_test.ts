@@ -210,6 +210,25 @@ describe(`a training in a worker, on ${backend}`, () => {
     await deleteRun('early');
   });
 
+  it('says how much of a held-out loss is measured where that takes long', async () => {
+    const {now} = performance;
+    let waited = 0;
+    performance.now = () => now.call(performance) + (waited += 1000);
+    try {
+      const {training} = start({validationSplit: 0.1, evaluateEvery: 6, sampleEvery: 0});
+      const said: Array<[number?, number?]> = [];
+      training.on('status', ({phase, done, total}) => {
+        if (phase === 'heldOut') said.push([done, total]);
+      });
+      await training.finished;
+      training.dispose();
+      // before the first step and after the last one
+      expect(said).to.deep.equal([2, 4, 6, 2, 4, 6].map((done) => [done, 6]));
+    } finally {
+      performance.now = now;
+    }
+  });
+
   it('saves where it is stopped before it measures, and keeps what was measured, also where it had waited', async () => {
     for (const isPaused of [false, true]) {
       const {training, said} = start({run: 'stopped', evaluateEvery: 6, sampleEvery: 6});
@@ -690,6 +709,16 @@ describe(`a training in a worker, on ${backend}`, () => {
     const {length} = (await loadTokenizer(model)).encode(long.data['long.txt']);
     expect(packed.tokens).to.be.within(length, length + 1);
     expect(packed.tokens).to.be.above(cut.tokens);
+    link.close();
+  });
+
+  it('says in an inspection how much of a long text is read', async () => {
+    const link = new Link(workerInNode(), () => undefined);
+    const data = {'long.txt': 'The whale swam.\n\n'.repeat(2 ** 16)};
+    const told: object[] = [];
+    await link.call('inspect', [{...options, data}], {onProgress: (of) => told.push(of)});
+    const total = data['long.txt'].length;
+    expect(told).to.deep.equal([{done: 2 ** 20, total}]);
     link.close();
   });
 

@@ -81,9 +81,17 @@ async function openedPerRead(
 /** Bytes read at a time. */
 const CHUNK_BYTES = 2 ** 20;
 
-/** A file's bytes in order, some at a time. */
-export async function* chunksOf(file: SourceFile): AsyncGenerator<Uint8Array> {
+/**
+ * A file's bytes in order, some at a time.
+ *
+ * @param onRead Called with the bytes that were read and those of the file when more are asked for: not where it is read at once.
+ */
+export async function* chunksOf(
+  file: SourceFile,
+  onRead?: (bytes: number, size: number) => void,
+): AsyncGenerator<Uint8Array> {
   for (let from = 0; from < file.size; from += CHUNK_BYTES) {
+    if (from > 0) onRead?.(from, file.size);
     yield await file.read(from, Math.min(from + CHUNK_BYTES, file.size));
   }
 }

@@ -42,6 +42,8 @@ export interface SurveyOptions {
   show?: number;
   /** Called after each example with how many there were, and waited for. */
   onExample?: (count: number) => unknown;
+  /** As of `chunksOf`. */
+  onRead?: (bytes: number, size: number) => void;
 }
 
 /**
@@ -62,6 +64,7 @@ export async function surveyData(
     packing = false,
     show = 1,
     onExample,
+    onRead,
   }: SurveyOptions,
 ): Promise<DataSurvey> {
   const name = `${owner}: ${nameOf(source)}`;
@@ -73,7 +76,7 @@ export async function surveyData(
   const file = await openDataFile(owner, source);
   try {
     let index = 0;
-    for await (const record of readRecords(name, chunksOf(file), fields)) {
+    for await (const record of readRecords(name, chunksOf(file, onRead), fields)) {
       if (!select(index++)) continue;
       const {line} = record;
       let encoded;

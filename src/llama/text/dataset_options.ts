@@ -50,6 +50,8 @@ export interface TextDatasetOptions {
    * training leaves `(i) => i % 20 === 0` for validation.
    */
   select?: (index: number) => boolean;
+  /** The most examples of a pass: the first ones that are used. Nothing is read after the last of them. Default all. */
+  limit?: number;
   /** The model's configuration, for its `vocabSize` and `maxPositionEmbeddings`; default null: not checked. */
   config?: LlamaConfig | null;
 }
@@ -68,6 +70,7 @@ export const textDatasetDefaults = {
   invalid: 'drop',
   repeat: false,
   select: () => true,
+  limit: Infinity,
   config: null,
 } as const satisfies Required<TextDatasetOptions>;
 
@@ -104,6 +107,8 @@ export function resolveDatasetOptions(
   if (typeof resolved.select !== 'function') {
     throw new Error(`${owner}: select must be a function of an example's place in the file`);
   }
+  if (resolved.limit !== Infinity)
+    checkNumber(owner, 'limit', resolved.limit, {integer: true, min: 1});
   if (resolved.maxLength > positions) {
     throw new Error(
       `${owner}: maxLength must be at most the model's maxPositionEmbeddings (${positions}); ` +

@@ -200,11 +200,16 @@ export class DatasetPass {
 
   private async *selected(): AsyncGenerator<RawRecord> {
     const file = await openDataFile(this.owner, this.source);
+    const {fields, select, limit} = this.options;
     try {
-      let index = 0;
-      for await (const record of readRecords(this.owner, chunksOf(file), this.options.fields)) {
-        if (this.options.select(index++)) yield record;
-        else this.leftOut++;
+      let [index, selected] = [0, 0];
+      for await (const record of readRecords(this.owner, chunksOf(file), fields)) {
+        if (!select(index++)) {
+          this.leftOut++;
+          continue;
+        }
+        yield record;
+        if (++selected === limit) break;
       }
     } finally {
       await file.close();

@@ -88,11 +88,13 @@ describe('demo/web: words', () => {
       statusText({phase: 'data', text: 'reading the examples'}),
       statusText({phase: 'data', text: 'reading the examples', done: 7}),
       statusText({phase: 'data', text: 'reading the examples', done: 1100, total: 2000}),
+      statusText({phase: 'heldOut', text: 'measuring the held-out loss', done: 1, total: 4}),
       statusText({phase: 'model', text: 'downloading a', done: 2e6, total: 5e6}),
       statusText({phase: 'scores', text: 'scoring the blocks', done: 2, total: 8}),
     ];
     expect(texts.map(plain)).to.deep.equal([
       ...['Reading the examples …', 'Reading the examples: 7 so far', 'Reading the examples: 55 %'],
+      ...['Measuring the held-out loss: 25 %'],
       ...['Downloading a: 2.0 MB of 5.0 MB', 'Scoring the blocks: 2 of 8'],
     ]);
   });

@@ -330,6 +330,7 @@ describe('textDataset', () => {
     [{fields: {prompt: 'a'}}, 'fields must name either text, or messages, or prompt and answer'],
     [{fields: {text: 'a'}, format: 'text'}, "fields say the format; leave format 'text' out"],
     [{invalid: 'skip'}, "invalid must be one of 'drop', 'throw'; got 'skip'"],
+    [{limit: 0}, 'limit must be an integer >= 1; got 0'],
     [{packing: 1}, 'packing must be true or false; got 1'],
     [{select: 5}, "select must be a function of an example's place in the file"],
     [{batchsize: 1}, "unknown option 'batchsize'; did you mean 'batchSize'?"],
@@ -451,6 +452,22 @@ describe('textDataset', () => {
     const batches = await take(dataset[Symbol.asyncIterator](), 7);
     expect(batches).to.have.length(7);
     expect(dataset.report).to.deep.include({epoch: 3, batches: 1, isComplete: false});
+  });
+
+  it('takes no more of them than its limit, and reads nothing after the last', async () => {
+    const every = (i: number): boolean => i % 2 === 1;
+    const lines = new Blob([numbered(7) as Uint8Array<ArrayBuffer>, '[', 'x'.repeat(2 ** 21)]);
+    const slice = lines.slice.bind(lines);
+    let last = 0;
+    lines.slice = (from, to) => slice(from, (last = Math.max(last, to!)));
+    const limited = textDataset(lines, tokenizer, {
+      ...{shuffle: false, select: every, limit: 2, batchSize: 3},
+    });
+    const texts = [...(await textsOf(limited)), ...(await textsOf(limited))];
+    const expected = [' cat 1', ' cat 3', ' cat 1', ' cat 3'];
+    expect(texts.map((text) => text.slice(0, 6))).to.deep.equal(expected);
+    expect(last).to.be.within(1, 2 ** 20);
+    expect(limited.report).to.deep.include({used: 2, isComplete: true});
   });
 
   it('takes the selected examples', async () => {
