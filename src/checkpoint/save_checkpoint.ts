@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {listFiles} from '../files/list_files';
-import {serializeSafetensors, type HostTensor} from '../files/safetensors';
+import {BYTES, encode} from '../files/float_type';
+import {elements, serializeHeader} from '../files/safetensors_header';
 import {openSink} from '../files/open_sink';
 import type {FileSink, ModelTarget} from '../files/sink';
 import {kernelHistory} from '../kernels/kernel_history';
@@ -8,7 +9,7 @@ import {checkKnown, checkNumber, display, stepRange} from '../common/options';
 import {lostDevice, rememberCheckpoint} from '../owlore/optimizer/step/lost_device';
 import {variableOfSaved} from '../owlore/optimizer/state/saved_names';
 import type {NamedTensor} from '../owlore/optimizer/state/variables';
-import {valuesOf} from '../model/packed_weight';
+import {tensorPieces, weightPieces} from '../model/value_pieces';
 import {ownAmong, rememberOwn} from './known_checkpoints';
 import {
   DamagedFile,
@@ -63,8 +64,8 @@ export interface SavedCheckpoint {
 const OWNER = 'saveCheckpoint';
 
 /**
- * Numbers in a file of the optimizer's state, 64 MiB of them. While a file is made its numbers are in memory three times: as they
- * were read, as the bytes of the file, and as a copy of those, whose hash is computed.
+ * Numbers in a file of the optimizer's state, 64 MiB of them. While a file is made it is in memory twice: its bytes, and a copy of them,
+ * whose hash is computed.
  */
 const MAX_NUMBERS = 2 ** 24;
 
@@ -131,12 +132,12 @@ export async function writeCheckpoint(
     const files = new CheckpointFiles(optimizer, target, sink);
     const weights: Manifest['model'] = [];
     for (const {layer, weights: ownWeights} of layers) {
-      const names = ownWeights.map(({name}) => name);
-      const tensors = new Map<string, HostTensor>();
-      for (const weight of ownWeights) {
-        const shape = weight.shape as number[];
-        tensors.set(weight.name, {shape, values: await valuesOf(weight)});
-      }
+      const tensors = ownWeights.map((weight) => ({
+        name: weight.name,
+        shape: weight.shape as number[],
+        pieces: () => weightPieces(weight),
+      }));
+      const names = tensors.map(({name}) => name);
       weights.push({layer, weights: names, file: await files.add(tensors)});
     }
     const saved = await optimizer.getWeights();
@@ -247,9 +248,22 @@ async function numbersOf({name, tensor}: NamedTensor): Promise<[string, number |
   return [name, tensor.rank === 0 ? values[0]! : values];
 }
 
+/** A tensor that is written, of float32. */
+interface SavedTensor {
+  name: string;
+  shape: number[];
+  /** Its values, in order. */
+  pieces(): AsyncIterable<Float32Array>;
+}
+
+/** Memory for a file is as long as a multiple of so many bytes, so that others with a little longer header fit into it. */
+const ROOM = 2 ** 20;
+
 /** The files of a checkpoint that is being written. */
 class CheckpointFiles {
   private bytes = 0;
+  /** Where a file is made, and the next one after it: what each would leave behind is given back late. */
+  private memory = new Uint8Array();
   /** When each file was written. */
   private readonly written = new Map<string, number>();
   private readonly paths = new Set<string>();
@@ -266,22 +280,41 @@ class CheckpointFiles {
   async addState(named: readonly NamedTensor[]): Promise<string[]> {
     const paths: string[] = [];
     for (const part of filesOfState(named)) {
-      const tensors = new Map<string, HostTensor>();
-      for (const {name, tensor} of part) {
-        tensors.set(name, {shape: tensor.shape, values: await tensor.data<'float32'>()});
-      }
+      const tensors = part.map(({name, tensor}) => ({
+        name,
+        shape: tensor.shape,
+        pieces: () => tensorPieces(tensor) as AsyncIterable<Float32Array>,
+      }));
       paths.push(await this.add(tensors));
     }
     return paths;
   }
 
   /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
-  async add(tensors: ReadonlyMap<string, HostTensor>): Promise<string> {
-    const bytes = serializeSafetensors(tensors);
+  async add(tensors: readonly SavedTensor[]): Promise<string> {
+    const bytes = await this.fileOf(tensors);
     const path = await tensorsPath(OWNER, bytes);
     if (!(await this.isThere(path, bytes.length))) await this.write(path, bytes);
     this.paths.add(path);
     return path;
+  }
+
+  /** The bytes of a file, which stay until the next one is made. */
+  private async fileOf(tensors: readonly SavedTensor[]): Promise<Uint8Array> {
+    const header = serializeHeader(tensors.map(({name, shape}) => ({name, dtype: 'F32', shape})));
+    const numbers = tensors.reduce((sum, {shape}) => sum + elements(shape), 0);
+    const size = header.length + numbers * BYTES.F32;
+    if (this.memory.length < size) this.memory = new Uint8Array(Math.ceil(size / ROOM) * ROOM);
+    this.memory.set(header);
+    let at = header.length;
+    for (const {pieces} of tensors) {
+      for await (const piece of pieces()) {
+        const bytes = encode(piece, 'F32');
+        this.memory.set(bytes, at);
+        at += bytes.length;
+      }
+    }
+    return this.memory.subarray(0, size);
   }
 
   /** Counts files among those of the checkpoint that are there already. */
@@ -294,6 +327,8 @@ class CheckpointFiles {
    * checkpoints that are not the training's own, are not removed.
    */
   async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
+    // no file of tensors comes any more; engines that have ES2024 need no garbage collector for it
+    (this.memory.buffer as {transfer?(bytes: number): unknown}).transfer?.(0);
     // before their checkpoints, so that none of them has files here and is not listed
     const present = new Set(await listFiles(OWNER, this.target));
     const listed = await listManifests(OWNER, this.target, true);
