@@ -86,7 +86,7 @@ describe('mistakes', () => {
     const callback = new LayerSamplingCallback({interval: 1, gamma: 1});
     const models = [createModel(), createModel()];
     const optimizers = [owlore(), owlore()];
-    expectWarning(/has trained another model since .* need a callback each/);
+    expectWarning(/has trained another model since, .* need a callback each/);
     for (const i of [0, 1, 0, 1]) await fit(optimizers[i]!, [callback], models[i]);
     for (const model of models) model.dispose();
     for (const optimizer of optimizers) optimizer.dispose();

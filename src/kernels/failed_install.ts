@@ -5,7 +5,7 @@ export function warnOfFailure(backendName: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
   sayOnce(
     'warn',
-    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed; steps are slower and take more memory, ` +
+    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed; steps are slower, take more memory, ` +
       `and on wasm some models do not train: ${reason}`,
   );
 }

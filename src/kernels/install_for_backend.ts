@@ -31,7 +31,7 @@ export function installKernelsForStep(): void {
   if (!kernelModules.get(name)?.isLoading) return;
   sayOnce(
     'warn',
-    `tfjs-owlore: this step is without its kernels for the backend '${name}', which are still being loaded; ` +
+    `tfjs-owlore: this step is without kernels for '${name}', which are still loading; ` +
       '`await optimizer.ready()` before the first step',
   );
 }

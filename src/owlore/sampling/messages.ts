@@ -43,6 +43,4 @@ export const unannouncedLine =
   'the blocks: call it before each call of the optimizer, and callback.restore() after the loop';
 
 /** A callback that is used for two models in turns. */
-export const anotherModelLine =
-  `${callbackName}: it has trained another model since this one, and starts anew; models that are trained in turns need a ` +
-  'callback each';
+export const anotherModelLine = `${callbackName}: it has trained another model since, and starts anew; models trained in turns need a callback each`;

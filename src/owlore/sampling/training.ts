@@ -89,8 +89,8 @@ export function checkCopy(model: unknown): void {
 export function wrongReceiver(receiver: unknown): Error {
   if (!isPlainObjectsReceiver(receiver)) return new Error(anotherCopy('fit()'));
   return new Error(
-    `${callbackName}: fit() calls this callback as a plain object of functions, because it was copied ({...callback}). Pass it as ` +
-      'it is: callbacks: [callback, {onEpochEnd: …}]',
+    `${callbackName}: fit() calls this callback as a plain object of functions: it was copied ({...callback}). Pass it as it ` +
+      'is: callbacks: [callback, {onEpochEnd: …}]',
   );
 }
 

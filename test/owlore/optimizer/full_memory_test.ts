@@ -52,10 +52,10 @@ describeStandIn('wasm', 'a step that there is no memory for', () => {
   const weights = (): number[][] => variables.map((variable) => [...variable.dataSync()]);
 
   const cases: Array<[OwLoreOptions, number[]]> = [
-    // the new weight, and R of the side left
-    [{}, [9, 0, 54, 18]],
-    [{project: false}, [9, 0, 54, 0]],
-    [{update: 'fira'}, [9, 0, 54, 54, 54, 54, 54]],
+    // the new weight and N, of the side left where it is projected
+    [{}, [9, 9, 54, 18]],
+    [{project: false}, [9, 9, 54, 54]],
+    [{update: 'fira'}, [9, 9, 54, 54, 54, 54, 54]],
   ];
   for (const [options, sizes] of cases) {
     it(`changes nothing, and can be made later: ${JSON.stringify(options)}`, async () => {

@@ -96,8 +96,8 @@ export const LOSS = 'loss';
 function failureMessage(name: string, value: number): string {
   return (
     `OwLoreOptimizer: the ${name} is ${Number.isNaN(value) ? 'NaN' : 'infinite'}; no weight was changed. Look at the batch and the ` +
-    'loss function; where steps before it went well, a smaller learningRate or clipNorm from the start may keep it finite; ' +
-    "nonFinite: 'skip' or 'halve' passes over such steps"
+    'loss function; after steps that went well, a smaller learningRate or clipNorm may help; ' +
+    "nonFinite: 'skip' or 'halve' passes over it"
   );
 }
 

@@ -18,7 +18,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OnDemand, onlyInNode} from '../../../common/on_demand';
 import {checkRoom, smallestNormal} from '../../../kernels/capabilities';
-import type {Side} from '../../../kernels/kernel_names';
+import {OwLoreAdam, type Side} from '../../../kernels/kernel_names';
+import {hasKernel} from '../../../kernels/run_kernel';
 import type {ResolvedOwLoreOptions} from '../options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
 import {
@@ -129,9 +130,13 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
   }
 }
 
-/** Throws if there is no room for what an update makes: a new matrix and N with the kernel, more with plain ops. */
-function checkRoomFor({variable: {size}, gradient, projection, whole}: Update): void {
-  checkRoom(whole ? Array<number>(5).fill(size) : [size, projection ? gradient.size : 0]);
+/**
+ * Throws if there is no room for what an update makes: a new matrix and N with the kernel, which moves a weight without projection in
+ * place if its data are nobody else's; more with plain ops.
+ */
+function checkRoomFor({variable: {size, dataId}, gradient, projection, whole}: Update): void {
+  if (projection || !hasKernel(OwLoreAdam) || tf.backend().refCount(dataId) > 1)
+    checkRoom(whole ? Array<number>(5).fill(size) : [size, gradient.size]);
 }
 
 /**
