@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {listFiles} from '../files/list_files';
-import {BYTES, encode} from '../files/float_type';
 import {elements, serializeHeader} from '../files/safetensors_header';
 import {openSink} from '../files/open_sink';
 import type {FileSink, ModelTarget} from '../files/sink';
@@ -132,13 +131,8 @@ export async function writeCheckpoint(
     const files = new CheckpointFiles(optimizer, target, sink);
     const weights: Manifest['model'] = [];
     for (const {layer, weights: ownWeights} of layers) {
-      const tensors = ownWeights.map((weight) => ({
-        name: weight.name,
-        shape: weight.shape as number[],
-        pieces: () => weightPieces(weight),
-      }));
-      const names = tensors.map(({name}) => name);
-      weights.push({layer, weights: names, file: await files.add(tensors)});
+      const names = ownWeights.map(({name}) => name);
+      weights.push({layer, weights: names, file: await files.add(ownWeights, weightPieces)});
     }
     const saved = await optimizer.getWeights();
     checkOwners(saved, layers);
@@ -236,8 +230,8 @@ function checkOwners(saved: readonly NamedTensor[], layers: readonly LayerWeight
     const variable = variableOfSaved(name);
     if (tensor.dtype === 'int32' || variable === null || names.has(variable)) continue;
     throw new Error(
-      `${OWNER}: the optimizer trains the variable '${variable}', which is no weight of the model, so that a checkpoint would ` +
-        'not have its values; use an optimizer for this model alone',
+      `${OWNER}: the optimizer trains the variable '${variable}', which is no weight of the model; use an ` +
+        'optimizer for this model alone',
     );
   }
 }
@@ -248,16 +242,14 @@ async function numbersOf({name, tensor}: NamedTensor): Promise<[string, number |
   return [name, tensor.rank === 0 ? values[0]! : values];
 }
 
-/** A tensor that is written, of float32. */
+/** What is written of a tensor of float32. */
 interface SavedTensor {
   name: string;
-  shape: number[];
-  /** Its values, in order. */
-  pieces(): AsyncIterable<Float32Array>;
+  shape: ReadonlyArray<number | null>;
 }
 
-/** Memory for a file is as long as a multiple of so many bytes, so that others with a little longer header fit into it. */
-const ROOM = 2 ** 20;
+/** Its values, in order. */
+type PiecesOf<T> = (tensor: T) => AsyncIterable<Float32Array | Int32Array>;
 
 /** The files of a checkpoint that is being written. */
 class CheckpointFiles {
@@ -280,19 +272,15 @@ class CheckpointFiles {
   async addState(named: readonly NamedTensor[]): Promise<string[]> {
     const paths: string[] = [];
     for (const part of filesOfState(named)) {
-      const tensors = part.map(({name, tensor}) => ({
-        name,
-        shape: tensor.shape,
-        pieces: () => tensorPieces(tensor) as AsyncIterable<Float32Array>,
-      }));
-      paths.push(await this.add(tensors));
+      const tensors = part.map(({name, tensor}) => ({name, shape: tensor.shape, tensor}));
+      paths.push(await this.add(tensors, ({tensor}) => tensorPieces(tensor)));
     }
     return paths;
   }
 
   /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
-  async add(tensors: readonly SavedTensor[]): Promise<string> {
-    const bytes = await this.fileOf(tensors);
+  async add<T extends SavedTensor>(tensors: readonly T[], piecesOf: PiecesOf<T>): Promise<string> {
+    const bytes = await this.fileOf(tensors, piecesOf);
     const path = await tensorsPath(OWNER, bytes);
     if (!(await this.isThere(path, bytes.length))) await this.write(path, bytes);
     this.paths.add(path);
@@ -300,18 +288,21 @@ class CheckpointFiles {
   }
 
   /** The bytes of a file, which stay until the next one is made. */
-  private async fileOf(tensors: readonly SavedTensor[]): Promise<Uint8Array> {
-    const header = serializeHeader(tensors.map(({name, shape}) => ({name, dtype: 'F32', shape})));
-    const numbers = tensors.reduce((sum, {shape}) => sum + elements(shape), 0);
-    const size = header.length + numbers * BYTES.F32;
-    if (this.memory.length < size) this.memory = new Uint8Array(Math.ceil(size / ROOM) * ROOM);
+  private async fileOf<T extends SavedTensor>(
+    tensors: readonly T[],
+    piecesOf: PiecesOf<T>,
+  ): Promise<Uint8Array> {
+    const entries = tensors.map(({name, shape}) => ({name, dtype: 'F32' as const, shape: shape as number[]})); // prettier-ignore
+    const header = serializeHeader(entries);
+    const size = entries.reduce((sum, {shape}) => sum + 4 * elements(shape), header.length);
+    // some more, so that others with a little longer header fit into it
+    if (this.memory.length < size) this.memory = new Uint8Array(size + 2 ** 20);
     this.memory.set(header);
     let at = header.length;
-    for (const {pieces} of tensors) {
-      for await (const piece of pieces()) {
-        const bytes = encode(piece, 'F32');
-        this.memory.set(bytes, at);
-        at += bytes.length;
+    for (const tensor of tensors) {
+      for await (const {buffer, byteOffset, byteLength} of piecesOf(tensor)) {
+        this.memory.set(new Uint8Array(buffer, byteOffset, byteLength), at);
+        at += byteLength;
       }
     }
     return this.memory.subarray(0, size);
@@ -327,8 +318,6 @@ class CheckpointFiles {
    * checkpoints that are not the training's own, are not removed.
    */
   async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
-    // no file of tensors comes any more; engines that have ES2024 need no garbage collector for it
-    (this.memory.buffer as {transfer?(bytes: number): unknown}).transfer?.(0);
     // before their checkpoints, so that none of them has files here and is not listed
     const present = new Set(await listFiles(OWNER, this.target));
     const listed = await listManifests(OWNER, this.target, true);

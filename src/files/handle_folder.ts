@@ -104,8 +104,7 @@ export function handleSink(owner: string, folder: DirectoryHandle): FileSink {
             ? `, and this page may store ${megabytes(room!)} more`
             : ', more than there is room for';
           throw new Error(
-            `${what}: ${path} has ${megabytes(size)}${had}; ${rest}. Make room, for example by removing older runs and models, or ` +
-              'save elsewhere',
+            `${what}: ${path} has ${megabytes(size)}${had}; ${rest}. Remove older runs and models, or save elsewhere`,
             {cause},
           );
         });
