@@ -153,7 +153,7 @@ describeBackends('tfjs-owlore finetune', (backend) => {
       batches.push(xs);
     }
     // of texts of this length no row has padding
-    const scores = await outlierScores(model, batches.slice(0, 8), {tau: 3});
+    const scores = await outlierScores(model, batches.slice(0, 4), {tau: 3});
     tf.dispose(batches);
     const optimizer = new OwLoreOptimizer({
       learningRate: linearDecay(0.02, 8),
