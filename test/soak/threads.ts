@@ -18,7 +18,6 @@ import {poolOf} from '../../src/kernels/wasm/parallel';
 import {simdModule} from '../../src/kernels/wasm/simd_module';
 import {createLlama, generateBatch, sparseCrossEntropy} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
-import {alwaysHelp} from '../support/always_help';
 import type {Sample} from './samples';
 
 /** What a round says. */
@@ -45,8 +44,6 @@ interface Drawn {
   from(min: number, max: number): number;
   oneOf<const Choices extends readonly unknown[]>(...choices: Choices): Choices[number];
 }
-
-alwaysHelp();
 
 let hash = createHash('sha256');
 async function add(...all: tf.Tensor[]): Promise<void> {

@@ -187,7 +187,7 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
     const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>> | false;
     const run = (named: Record<string, number>): number => {
       const how = pool.threads > 1 && cutOf(named, module);
-      if (!how || !pool.isToHelp(how.isLong ?? false)) return whole(named);
+      if (!how) return whole(named);
       const parts = partsOf(named, how, pool.threads);
       if (parts.length < 2) return whole(named);
       const results = pool.run(name as FunctionName, named, parts, how.workspace);
@@ -257,7 +257,7 @@ function inSections(
   const all = factors.reduce((sum, {columns}) => sum + columns, 0);
   if (!pool || pool.threads < 2 || rows > FEW_ROWS || all * inner < MIN_WEIGHTS) return false;
   let sums = module.sectionSums({rows, columns: all, inner});
-  if (sums === 0 || !pool.isToHelp(false)) return false;
+  if (sums === 0) return false;
   const calls: Array<Record<string, number>> = [];
   const additions: Array<Named<'addSections'>> = [];
   for (const [i, {columns, b, bStep, isBfloat16, c, cStep, add}] of factors.entries()) {
@@ -324,8 +324,7 @@ export function callEach<Name extends FunctionName>(
   workspace?: Workspace,
 ): void {
   const pool = pools.get(module);
-  const isWorth = changes.length > 1 && products >= MIN_PRODUCTS;
-  if (isWorth && pool?.isToHelp(products >= LONG * MIN_PRODUCTS)) {
+  if (pool && pool.threads > 1 && changes.length > 1 && products >= MIN_PRODUCTS) {
     pool.run(name, named, changes, workspace);
     return;
   }

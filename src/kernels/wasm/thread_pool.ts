@@ -2,14 +2,7 @@
 import {sayOnce} from '../../common/say_once';
 import {positions} from './binaries';
 import {canSleep} from './thread_count';
-import {
-  CALL,
-  nodeWorker,
-  pageWorker,
-  WORD,
-  WORKER_SPIN_MS,
-  type WorkerStart,
-} from './thread_worker';
+import {CALL, nodeWorker, pageWorker, WORD, type WorkerStart} from './thread_worker';
 
 export type FunctionName = keyof typeof positions;
 
@@ -40,9 +33,6 @@ const SLICE_MS = 100;
 /** How long the caller waits before it looks whether workers still run, and from one look to the next, in milliseconds. */
 const LOOK_MS = 500;
 
-/** How long the caller does short calls alone where other programs want the processors, in milliseconds. */
-const ALONE_MS = 100;
-
 /** What a worker in Node may take beside the memory that it shares: it has a page of JavaScript. V8 reserves 128 MB for code by default. */
 const WORKER_LIMITS = {
   ...{maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, codeRangeSizeMb: 32},
@@ -66,10 +56,6 @@ export class ThreadPool {
   private readonly workers: AnyWorker[] = [];
   private generation = 0;
   private hasEnded = false;
-  /** When the last calls were done. */
-  private lastDone = -Infinity;
-  /** Until when the caller does short calls alone. */
-  private aloneUntil = -Infinity;
 
   /**
    * Starts workers; until they run, and if one cannot run, the caller does all.
@@ -101,25 +87,6 @@ export class ThreadPool {
   /** How many threads compute, with the caller. */
   get threads(): number {
     return this.hasEnded ? 1 : this.workers.length + 1;
-  }
-
-  /**
-   * Whether workers are to help now. They are not with short calls, for a time, where all of them sleep although calls have just been done: they
-   * do so if other programs have had their processors, and would cost more than they do. A worker that is woken takes the caller's
-   * processor when no other is free.
-   *
-   * @param isLong Whether the calls take so long together that waking costs nothing beside it.
-   */
-  isToHelp(isLong: boolean): boolean {
-    if (this.threads === 1) return false;
-    if (isLong) return true;
-    const now = performance.now();
-    if (now < this.aloneUntil) return false;
-    const areAsleep = Atomics.load(this.words, WORD.sleepers) === this.workers.length;
-    // half of the time that workers that have their processors stay awake
-    if (!areAsleep || now - this.lastDone > WORKER_SPIN_MS / 2) return true;
-    this.aloneUntil = now + ALONE_MS;
-    return false;
   }
 
   /** How many workers run by now, and how many calls they have run. */
@@ -186,7 +153,9 @@ export class ThreadPool {
     Atomics.store(words, WORD.failed, 0);
     this.generation = (this.generation + 1) & 0x7fff;
     Atomics.store(words, WORD.next, (this.generation << 16) | (changes.length << 8));
-    if (Atomics.load(words, WORD.sleepers) > 0) Atomics.notify(words, WORD.next);
+    // from now on they count as awake, though it takes them a while
+    if (Atomics.load(words, WORD.sleepers) > 0)
+      Atomics.sub(words, WORD.sleepers, Atomics.notify(words, WORD.next));
     const failures: Error[] = [];
     const start = performance.now();
     for (let call = this.claim(); call !== null; call = this.claim()) {
@@ -198,7 +167,6 @@ export class ThreadPool {
       Atomics.add(words, WORD.done, 1);
     }
     this.wait(changes.length, Math.max(this.limit, LIMIT_TIMES * (performance.now() - start)));
-    this.lastDone = performance.now();
     const failed = Atomics.load(words, WORD.failed);
     if (failures.length > 0) throw failures[0]!;
     if (failed > 0)

@@ -16,7 +16,7 @@ export const WORD = {
   next: 0,
   /** How many calls are done. */
   done: 32,
-  /** How many workers sleep. */
+  /** How many workers sleep, and have not been woken. */
   sleepers: 64,
   /** 1 while the caller sleeps until `done` changes. */
   waits: 96,
@@ -35,7 +35,7 @@ export const WORD = {
  * How long a worker spins before it sleeps, in milliseconds. Waking it takes the caller 6 µs on one machine and 90 on another. Calls found
  * it asleep after 0.2 ms and after 1 ms: 13 and 3 times in 100 of a decoder's, 60 and 7 of a training's products.
  */
-export const WORKER_SPIN_MS = 1;
+const SPIN_MS = 1;
 
 /** What a worker is given. */
 export interface WorkerStart {
@@ -84,10 +84,10 @@ function work({module, memory, scratch, thread, control, calls, functions}) {
       Atomics.add(words, ${WORD.done}, 1);
       if (Atomics.load(words, ${WORD.waits}) === 1) Atomics.notify(words, ${WORD.done});
       last = performance.now();
-    } else if (performance.now() - last > ${WORKER_SPIN_MS}) {
+    } else if (performance.now() - last > ${SPIN_MS}) {
       Atomics.add(words, ${WORD.sleepers}, 1);
-      Atomics.wait(words, ${WORD.next}, word);
-      Atomics.sub(words, ${WORD.sleepers}, 1);
+      // who wakes it has counted it as awake
+      if (Atomics.wait(words, ${WORD.next}, word) !== 'ok') Atomics.sub(words, ${WORD.sleepers}, 1);
       last = performance.now();
     }
   }

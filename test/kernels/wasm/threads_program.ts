@@ -37,7 +37,6 @@ import {WORD} from '../../../src/kernels/wasm/thread_worker';
 import {createRandom} from '../../../src/common/random';
 import {Decoder} from '../../../src/llama/generation/decoder';
 import {loadBackend} from '../../../tools/load_backend';
-import {alwaysHelp} from '../../support/always_help';
 
 /** What the process says. */
 export interface ThreadsRun {
@@ -329,7 +328,6 @@ const troubles: Record<string, () => Promise<unknown>> = {
 };
 const await0 = (): ThreadsRun => ({results: {}, threads: pool()?.threads ?? 1, helped: 0});
 
-alwaysHelp();
 await loadBackend('wasm');
 const stock = tf.engine().registryFactory['wasm'] as {
   factory: () => tf.KernelBackend | Promise<tf.KernelBackend>;
