@@ -41,7 +41,7 @@ describe('what is loaded on demand', function () {
     const {steps, warnings, error} = await run('loop');
     expect(steps).to.eql([false, false, false]);
     expect(warnings).to.have.length(1);
-    expect(warnings[0]).to.match(/kernels for the backend 'wasm'.*await optimizer\.ready\(\)/);
+    expect(warnings[0]).to.match(/without kernels for 'wasm', .*await optimizer\.ready\(\)/);
     expect(error).to.equal(null);
   });
 

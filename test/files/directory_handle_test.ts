@@ -265,7 +265,7 @@ function runTests(folder: () => DirectoryHandle, plain: () => DirectoryHandle): 
     );
     const error = await rejection(save({[a]: 'new', [b]: 'new'}, undefined, full));
     expect(error.message).to.match(
-      /^test: cannot write to the folder 'test': merges.txt has 0.0 MB, more than there is room for; the files that were in it are as they were. Make room/,
+      /^test: cannot write to the folder 'test': merges.txt has 0.0 MB, more than there is room for; the files that were in it are as they were. Remove older runs and models, or save elsewhere/,
     );
     expect((error.cause as Error).name).to.equal('QuotaExceededError');
     expect(await contents()).to.deep.equal({[a]: 'old', [b]: 'old'});

@@ -45,7 +45,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     const dataset = (): ReturnType<typeof textDataset> =>
       textDataset(new Blob([text]), tokenizer, {...common, repeat: true, select: (i) => !isOut(i)});
     const calibration = (async function* () {
-      let left = 8;
+      let left = 4;
       for await (const batch of dataset()) {
         yield batch;
         if (--left === 0) break;

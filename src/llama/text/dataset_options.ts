@@ -50,7 +50,7 @@ export interface TextDatasetOptions {
    * training leaves `(i) => i % 20 === 0` for validation.
    */
   select?: (index: number) => boolean;
-  /** The most examples of a pass: the first ones that are used. Nothing is read after the last of them. Default all. */
+  /** The most examples of a pass: the first ones that are used. Nothing is read after the last of them. Default `Infinity`. */
   limit?: number;
   /** The model's configuration, for its `vocabSize` and `maxPositionEmbeddings`; default null: not checked. */
   config?: LlamaConfig | null;

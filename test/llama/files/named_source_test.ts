@@ -87,11 +87,11 @@ describe('a model by its name on the Hub', () => {
     );
   });
 
-  it('becomes a URL in a page', async () => {
+  it('stays what it is in a page, which may also be given the URL', async () => {
     provideHub(null);
     try {
       const {name} = await openNamedSource('test', `${ID}@refs/pr/1`, {});
-      expect(name).to.equal(`https://huggingface.co/${ID}/resolve/refs%2Fpr%2F1`);
+      expect(name).to.equal(`${ID}@refs/pr/1`);
       const url = `${hub.endpoint}/${ID}/resolve/main`;
       hub.push('main', readFiles('smollm2'));
       const {model, hubName} = await loadLlama(url);
