@@ -88,8 +88,8 @@ export class FineTuning {
   }
 
   /**
-   * Sets the learning rate of the next step, from which it goes on by the schedule; a warm-up is over then. A checkpoint keeps it,
-   * and so does a run that waits or was stopped. After the last step, and in a run that was only opened, it changes nothing.
+   * Sets the learning rate of the next step, from which it goes on by the schedule; a warm-up is over then. A run
+   * keeps it: while it trains, by a checkpoint after that step. After the last step, and in a run that was only opened, it changes nothing.
    *
    * @throws FineTuningError unless it is a finite number ≥ 0.
    */

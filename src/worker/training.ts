@@ -44,7 +44,7 @@ export class TrainingProgram {
   private savedAt = -1;
   /** How many entries of the history the storage has. */
   private keptEntries = 0;
-  /** Whether the page wants a checkpoint after the step that is being made. */
+  /** Whether a checkpoint is wanted after the step that is being made. */
   private isAskedToSave = false;
   private outcome: Promise<Outcome> | null = null;
 
@@ -92,8 +92,10 @@ export class TrainingProgram {
       this.history.add({event: 'rate', data: {step: this.step + 1, learningRate: rate}});
       return this.begun;
     });
-    // while it rests nothing else saves
-    if (begun && store?.rest) await this.saveOrSay(store, begun);
+    if (!begun || !store) return;
+    // while it rests nothing else saves; while it trains the tab may be gone before the next checkpoint
+    if (store.rest) await this.saveOrSay(store, begun);
+    else this.checkpoint();
   }
 
   /** Has the model answer. */

@@ -194,7 +194,7 @@ describe(`a training in a worker, on ${backend}`, () => {
       });
       const {step, heldOut} = await training.finished;
       training.dispose();
-      expect(step).to.be.within(3, 4);
+      expect(step).to.be.within(2, 4);
       expect(heldOut).to.equal(losses.get(step));
       const measured = new Set([0, ...(changes.evaluateEvery === 3 ? [3] : []), step]);
       expect(heldOutOf(said).map(([at]) => at)).to.deep.equal([...measured]);
@@ -414,6 +414,39 @@ describe(`a training in a worker, on ${backend}`, () => {
       expect(next!.data).to.deep.include({step: step + 1, learningRate: 1e-5});
       await deleteRun('rate');
     });
+
+  it('keeps a learning rate that was set while it trains, where nothing is saved later', async () => {
+    const {training} = start({run: 'rate', sampleEvery: 0, evaluateEvery: 6, saveEvery: 0});
+    const {put} = IDBObjectStore.prototype;
+    training.on('step', ({step}) => {
+      if (step === 2) training.setLearningRate(1e-5);
+    });
+    let saved = 0;
+    training.on('checkpoint', ({step}) => {
+      saved = step;
+      IDBObjectStore.prototype.put = () => {
+        throw new Error('the storage is gone');
+      };
+    });
+    try {
+      expect((await rejection(training.finished)).message).to.include('the storage is gone');
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
+    training.dispose();
+    expect(saved).to.be.within(2, 4);
+
+    const second = resume('rate');
+    const {history} = await second.training.ready;
+    await second.training.finished;
+    second.training.dispose();
+    const rates = history.flatMap(({event, data}) => (event === 'rate' ? [data] : []));
+    expect(rates).to.have.length(1);
+    expect(rates[0]).to.deep.include({learningRate: 1e-5});
+    const next = second.said.find(({event}) => event === 'step');
+    expect((next!.data as {learningRate: number}).learningRate).to.be.at.most(1e-5);
+    await deleteRun('rate');
+  });
 
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
     const {training, said} = start({run: 'rate', sampleEvery: 0});
