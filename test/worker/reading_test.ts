@@ -69,6 +69,7 @@ describe('the progress of reading examples', () => {
       if (status.phase === 'data') said.push(status);
     });
     await training.ready;
+    await training.stop();
     training.dispose();
     const [, ...parts] = said.map(({done, total}) => done! / total!);
     expect(parts.at(-1)).to.equal(1);
