@@ -21,6 +21,8 @@ interface Cut<Args> {
    * and the caller waits for the last. In calls so long that a part more costs nothing beside that.
    */
   isLong?: boolean;
+  /** Whether it is one of many that follow each other, each soon done: where other programs want the processors, one thread does them. */
+  isShort?: boolean;
   /** No part is as small as this, because it would be computed in another order. */
   tooFew?: number;
   /** An argument that is memory to work in; whoever calls has taken {@link threadsOf} times its bytes. */
@@ -46,6 +48,9 @@ const [VECTORS, COLUMNS] = [16, 24];
 /** Up to this many rows a product is summed up in another order. */
 const FEW_ROWS = 8;
 
+/** What a thread takes at most for a weight that few rows are multiplied by, in milliseconds: most machines take a third of it. */
+const LONGEST = 1e-6;
+
 /** The tiles of a product. */
 type Tiles = Pick<SimdModule, 'TILE_ROWS' | 'TILE_COLUMNS'>;
 
@@ -61,7 +66,8 @@ const cuts: {
     const isLong = products >= LONG * MIN_PRODUCTS;
     if (isFew || rows <= columns) {
       const steps = {b: transposeB ? bStep : 4, c: 4};
-      return {along: 'columns', steps, together: isFew ? COLUMNS : tiles.TILE_COLUMNS, isLong};
+      const together = isFew ? COLUMNS : tiles.TILE_COLUMNS;
+      return {along: 'columns', steps, together, isLong, isShort: isFew};
     }
     return {
       along: 'rows',
@@ -76,6 +82,7 @@ const cuts: {
       along: 'columns',
       steps: {b: transposeB ? bStep : 2, c: 4},
       together: COLUMNS,
+      isShort: true,
     },
   adam: ({size, variable}) => {
     const state = {gradient: 4, first: 4, second: 4, newFirst: 4, newSecond: 4, y: 4};
@@ -187,7 +194,7 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
     const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>> | false;
     const run = (named: Record<string, number>): number => {
       const how = pool.threads > 1 && cutOf(named, module);
-      if (!how) return whole(named);
+      if (!how || (how.isShort && pool.isOversubscribed)) return whole(named);
       const parts = partsOf(named, how, pool.threads);
       if (parts.length < 2) return whole(named);
       const results = pool.run(name as FunctionName, named, parts, how.workspace);
@@ -255,7 +262,9 @@ function inSections(
 ): boolean {
   const pool = pools.get(module);
   const all = factors.reduce((sum, {columns}) => sum + columns, 0);
-  if (!pool || pool.threads < 2 || rows > FEW_ROWS || all * inner < MIN_WEIGHTS) return false;
+  const weights = all * inner;
+  if (!pool || pool.threads < 2 || rows > FEW_ROWS || weights < MIN_WEIGHTS) return false;
+  if (pool.isOversubscribed) return false;
   let sums = module.sectionSums({rows, columns: all, inner});
   if (sums === 0) return false;
   const calls: Array<Record<string, number>> = [];
@@ -268,7 +277,7 @@ function inSections(
     additions.push({rows, columns, sums, c, cStep, add});
     sums += 4 * module.SECTIONS * rows * columns;
   }
-  pool.run('multiplySections', {rows, inner, a, aRow, aNext}, calls);
+  pool.run('multiplySections', {rows, inner, a, aRow, aNext}, calls, undefined, LONGEST * weights);
   const isWorth = factors.length > 1 && module.SECTIONS * rows * all >= MIN_NUMBERS;
   if (isWorth) pool.run('addSections', {}, additions);
   else for (const addition of additions) module.addSections(addition);

@@ -1,6 +1,7 @@
 /** Workers that run functions of the SIMD module over the memory of a backend, beside the thread that calls. */
 import {sayOnce} from '../../common/say_once';
 import {positions} from './binaries';
+import {Oversubscription} from './oversubscription';
 import {canSleep} from './thread_count';
 import {CALL, nodeWorker, pageWorker, WORD, type WorkerStart} from './thread_worker';
 
@@ -54,6 +55,7 @@ export class ThreadPool {
   private readonly words = new Int32Array(new SharedArrayBuffer(4 * WORD.size));
   private readonly calls = new Float64Array(new SharedArrayBuffer(8 * CALL.size * MAX_CALLS));
   private readonly workers: AnyWorker[] = [];
+  private readonly oversubscription = new Oversubscription();
   private generation = 0;
   private hasEnded = false;
 
@@ -89,6 +91,11 @@ export class ThreadPool {
     return this.hasEnded ? 1 : this.workers.length + 1;
   }
 
+  /** Whether short calls are sooner done without workers, because other programs want the processors. */
+  get isOversubscribed(): boolean {
+    return this.oversubscription.isOn;
+  }
+
   /** How many workers run by now, and how many calls they have run. */
   get work(): {workers: number; calls: number} {
     const [workers, calls] = [WORD.ready, WORD.helped].map((word) =>
@@ -102,6 +109,7 @@ export class ThreadPool {
    *
    * @param named The arguments of the first call.
    * @param changes For each call the arguments that are others than in the call before.
+   * @param longest Of short calls, how many milliseconds all of them take at most on a processor of their own.
    * @returns what the function returns, in the order of the calls.
    * @throws if one fails, after all have ended.
    */
@@ -110,13 +118,14 @@ export class ThreadPool {
     named: Arguments,
     changes: readonly Arguments[],
     workspace?: Workspace,
+    longest = Infinity,
   ): number[] {
     const order: readonly string[] = positions[name];
     const given = order.map((argument) => Number(named[argument]));
     const results: number[] = [];
     for (let i = 0; i < changes.length; i += MAX_CALLS) {
       const some = changes.slice(i, i + MAX_CALLS);
-      results.push(...this.runSome(name, given, some, workspace));
+      results.push(...this.runSome(name, given, some, workspace, longest));
     }
     return results;
   }
@@ -136,6 +145,7 @@ export class ThreadPool {
     given: number[],
     changes: readonly Arguments[],
     workspace: Workspace | undefined,
+    longest: number,
   ): number[] {
     const {words, calls} = this;
     const order: readonly string[] = positions[name];
@@ -166,7 +176,9 @@ export class ThreadPool {
       }
       Atomics.add(words, WORD.done, 1);
     }
-    this.wait(changes.length, Math.max(this.limit, LIMIT_TIMES * (performance.now() - start)));
+    const took = performance.now() - start;
+    this.oversubscription.note(took, longest);
+    this.wait(changes.length, Math.max(this.limit, LIMIT_TIMES * took));
     const failed = Atomics.load(words, WORD.failed);
     if (failures.length > 0) throw failures[0]!;
     if (failed > 0)

@@ -34,12 +34,10 @@ describe('ThreadPool', function () {
   afterEach(() => pool.end());
 
   /** Two calls, of which the caller and the worker run one each. */
-  const run = (size = 1): number[] =>
-    pool.run(
-      'scale',
-      {size, factor: 1},
-      [0, 4].map((i) => ({x: X + i, y: Y + i})),
-    );
+  const run = (size = 1, longest?: number): number[] => {
+    const both = [0, 4].map((i) => ({x: X + i, y: Y + i}));
+    return pool.run('scale', {size, factor: 1}, both, undefined, longest);
+  };
 
   /** Ends the worker's call. */
   const release = (x: number): void => void Atomics.store(words, (x - X + Y) / 4, 1);
@@ -80,6 +78,24 @@ describe('ThreadPool', function () {
       expect(sleepers).to.equal(0);
     }
     expect(pool.work.calls).to.equal(3);
+  });
+
+  it("notes where the caller's part of short calls takes longer than it can", async () => {
+    await start();
+    own = (x) => {
+      const from = performance.now();
+      while (performance.now() - from < 5);
+      release(x);
+    };
+    const again = (longest: number): void => {
+      words.fill(0);
+      run(1, longest);
+    };
+    for (let i = 0; i < 3; i++) again(10_000);
+    expect(pool.isOversubscribed).to.equal(false);
+    // two that are not far from each other, which on a busy machine are not always the first ones
+    for (let i = 0; i < 100 && !pool.isOversubscribed; i++) again(1);
+    expect(pool.isOversubscribed).to.equal(true);
   });
 
   it('throws where a call traps in the worker, and goes on', async () => {

@@ -30,6 +30,7 @@ import {toBfloat16} from '../../../src/files/half_precision';
 import {OwLorePackedMatMul} from '../../../src/kernels/llama/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels} from '../../../src/kernels/wasm';
+import {Oversubscription} from '../../../src/kernels/wasm/oversubscription';
 import {poolOf} from '../../../src/kernels/wasm/parallel';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';
 import type {ThreadPool} from '../../../src/kernels/wasm/thread_pool';
@@ -273,6 +274,16 @@ const troubles: Record<string, () => Promise<unknown>> = {
       const a = tf.ones<tf.Rank.R2>([4000, 1000]);
       tf.matMul(a, a, true).dispose();
     });
+  },
+  async 'other programs beside a decoder'() {
+    const model = createLlama({...small, hiddenSize: 384, intermediateSize: 1024});
+    const written = async (isOn: boolean): Promise<string> => {
+      Object.defineProperty(Oversubscription.prototype, 'isOn', {get: () => isOn});
+      const before = pool()?.work.calls ?? 0;
+      const {ids} = await generate(model, [3], {maxNewTokens: 12});
+      return `${ids.join(' ')}, ${(pool()?.work.calls ?? 0) > before ? 'with' : 'without'} workers`;
+    };
+    return `${await written(false)}; ${await written(true)}`;
   },
   async 'a function that traps'() {
     await tasks['full']!();

@@ -100,6 +100,14 @@ if (backends.includes('wasm')) {
       expect(results['a function that traps']).to.match(new RegExp(`; ${right['full']}$`));
     });
 
+    it('do not share a decoder’s products where other programs want the processors, and write the same', async () => {
+      const task = 'other programs beside a decoder';
+      const [one, two] = await Promise.all([run(task, 1), run(task, 2)]);
+      const [text] = one.results[task]!.split(',');
+      expect(one.results[task]).to.equal(`${text}, without workers; ${text}, without workers`);
+      expect(two.results[task]).to.equal(`${text}, with workers; ${text}, without workers`);
+    });
+
     for (const task of ['another backend', 'memory that grows', 'two trainings side by side']) {
       it(`compute the same with ${task}`, async () => {
         const [one, three] = await Promise.all([run(task, 1), run(task, 3)]);
