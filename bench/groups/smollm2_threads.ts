@@ -25,7 +25,8 @@ export const measure: MeasureGroup = async ({tiny, rounds = 5, python, model: fo
     )),
     warmUp: 1,
   });
-  const turns = {warmUp: 2, steps: tiny ? 1 : 8};
+  // until then the JavaScript of a token is being compiled, on the other processor
+  const turns = {warmUp: tiny ? 2 : 40, steps: tiny ? 1 : 8};
   const texts = (count: number, threads: number) =>
     generation(
       `a token of ${count === 1 ? 'a text' : `${count} texts`}, ${named(threads)}`,

@@ -41,15 +41,15 @@ function arrayOf<Base extends typeof Float32Array | typeof Int32Array>(
     override set(source: ArrayLike<number>, at = 0): void {
       const {length: size} = source;
       const {buffer, byteOffset: from} = source as Float32Array;
-      if (buffer !== this.buffer || !(at >= 0 && at + size <= this.length)) {
-        super.set(source, at);
-        return;
-      }
+      const isHere = buffer === this.buffer;
       const to = this.byteOffset + 4 * at;
-      const isAligned = (from ^ to) % 8 === 0;
-      if (size < FEW && (to <= from || to >= from + 4 * size)) {
+      if (!(at >= 0 && at + size <= this.length)) {
+        super.set(source, at);
+      } else if (size < FEW && (!isHere || to <= from || to >= from + 4 * size)) {
         for (let i = 0; i < size; i++) this[at + i] = source[i]!;
-      } else if ((size >= MANY || !isAligned) && source instanceof base) {
+      } else if (!isHere) {
+        super.set(source, at);
+      } else if ((size >= MANY || (from ^ to) % 8 !== 0) && source instanceof base) {
         module.copy({from, size, to});
       } else if (size >= MANY && source instanceof Int32Array) {
         module.toFloats({x: from, size, y: to});

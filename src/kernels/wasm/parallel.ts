@@ -205,9 +205,10 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   const threaded = {...module, ...(Object.fromEntries(inParts) as Partial<SimdModule>)};
   const {multiply, multiplyBfloat16} = threaded;
   threaded.multiply = (named) => {
-    const {transposeA, aStep, transposeB} = named;
+    const {rows, transposeA, aStep, transposeB} = named;
     const [aRow, aNext] = transposeA ? [4, aStep] : [aStep, 4];
-    if (transposeB || !inSections(threaded, named, aRow, aNext, [{...named, isBfloat16: false}]))
+    const mayBe = rows <= FEW_ROWS && !transposeB;
+    if (!mayBe || !inSections(threaded, named, aRow, aNext, [{...named, isBfloat16: false}]))
       multiply(named);
   };
   threaded.multiplyBfloat16 = (named) => {
