@@ -1,15 +1,19 @@
 /**
  * SmolLM2-135M on wasm on one thread and on two, against what two processes of this machine get: steps of OwLore with 5 of its blocks on and
- * a frozen embedding, beside LISA in PyTorch; and tokens of one text and of eight.
+ * a frozen embedding, beside LISA in PyTorch; and tokens of one text and of eight, and of one beside two processes that use both processors.
  */
 import {generation, pytorchModel, smollm2} from '../contenders/contenders';
 import {runInterleaved} from '../harness/run';
+import {withBusyProcesses} from '../harness/scaling';
 import type {MeasureGroup} from './group';
 import {besideScaling} from './scaling_figures';
 import {checkLosses, checkStart, compare, together} from './step_figures';
 
 /** How much of what two processes get in products, or in reading memory, two threads are to get. */
 const PARTS = {step: 0.85, texts: 0.85, text: 0.8};
+
+/** Of the speed of one thread beside the same processes. */
+const BESIDE_OTHERS = {atLeast: 0.9};
 
 export const measure: MeasureGroup = async ({tiny, rounds = 5, python, model: folder}) => {
   const options = {
@@ -27,12 +31,14 @@ export const measure: MeasureGroup = async ({tiny, rounds = 5, python, model: fo
   });
   // until then the JavaScript of a token is being compiled, on the other processor
   const turns = {warmUp: tiny ? 2 : 40, steps: tiny ? 1 : 8};
-  const texts = (count: number, threads: number) =>
+  // longer turns, as it takes some tokens until short calls are one thread's alone
+  const longer = {...turns, steps: 5 * turns.steps};
+  const texts = (count: number, threads: number, {warmUp, steps} = turns) =>
     generation(
       `a token of ${count === 1 ? 'a text' : `${count} texts`}, ${named(threads)}`,
-      {folder: folder!, texts: count, tokens: turns.warmUp + rounds * turns.steps},
+      {folder: folder!, texts: count, tokens: warmUp + rounds * steps},
       threads,
-      turns,
+      {warmUp, steps},
     );
   const steps = {
     step: await step(1),
@@ -56,6 +62,10 @@ export const measure: MeasureGroup = async ({tiny, rounds = 5, python, model: fo
     await runInterleaved(tokens, rounds),
   ] as const); // prettier-ignore
   const [trained, written] = result;
+  const beside = await withBusyProcesses(2, async () =>
+    runInterleaved({text: await texts(1, 1, longer), text2: await texts(1, 2, longer)}, rounds),
+  );
+  checkLosses(beside, ['text', 'text2']);
   checkStart(trained);
   checkLosses(trained, ['step', 'step2']);
   checkLosses(written, ['text', 'text2']);
@@ -86,7 +96,15 @@ export const measure: MeasureGroup = async ({tiny, rounds = 5, python, model: fo
       },
     ]),
   );
-  return {...found, figures: [...machine, ...found.figures]};
+  // whose steps have the names of those that have the processors for themselves
+  const {figures} = compare(beside, rounds, [
+    {
+      name: 'SmolLM2 generation on wasm, one text, beside two busy processes: speed of two threads, against one',
+      ...{above: 'text', below: 'text2'},
+      goal: BESIDE_OTHERS,
+    },
+  ]);
+  return {...found, figures: [...machine, ...found.figures, ...figures]};
 };
 
 function named(threads: number): string {
