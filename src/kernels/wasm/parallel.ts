@@ -48,7 +48,7 @@ const [VECTORS, COLUMNS] = [16, 24];
 /** Up to this many rows a product is summed up in another order. */
 const FEW_ROWS = 8;
 
-/** What a thread takes at most for a weight that few rows are multiplied by, in milliseconds: most machines take a third of it. */
+/** What a thread takes at most for a weight that few rows are multiplied by, in milliseconds: two machines took a fifth and a half of it. */
 const LONGEST = 1e-6;
 
 /** The tiles of a product. */
