@@ -315,7 +315,7 @@ describe('tfjs-owlore finetune --resume', function () {
   });
 
   it('computes the scores of a run anew that begins anew with other data', async () => {
-    const args = ['--steps', '3', '--save-every', '1000', '--scores', 'outlier', '--tau', '2'];
+    const args = ['--steps', '30', '--save-every', '1000', '--scores', 'outlier', '--tau', '2'];
     const output = newOutput();
     await stopped(output, args, {at: '"step":2,"loss"', signal: 'SIGKILL'});
     expect(existsSync(join(output, 'checkpoints'))).to.equal(false);
