@@ -42,12 +42,11 @@ function arrayOf<Base extends typeof Float32Array | typeof Int32Array>(
       const {length: size} = source;
       const {buffer, byteOffset: from} = source as Float32Array;
       const isHere = buffer === this.buffer;
+      const isWithin = at >= 0 && at + size <= this.length;
       const to = this.byteOffset + 4 * at;
-      if (!(at >= 0 && at + size <= this.length)) {
-        super.set(source, at);
-      } else if (size < FEW && (!isHere || to <= from || to >= from + 4 * size)) {
+      if (isWithin && size < FEW && (!isHere || to <= from || to >= from + 4 * size)) {
         for (let i = 0; i < size; i++) this[at + i] = source[i]!;
-      } else if (!isHere) {
+      } else if (!isWithin || !isHere) {
         super.set(source, at);
       } else if ((size >= MANY || (from ^ to) % 8 !== 0) && source instanceof base) {
         module.copy({from, size, to});

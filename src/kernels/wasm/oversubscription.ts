@@ -33,8 +33,8 @@ export class Oversubscription {
     if (took - longest < LATE_MS) return;
     const now = this.now();
     if (now - this.late < WINDOW_MS) {
-      const isStill = now - this.end < this.pause;
-      this.pause = isStill ? Math.min(LONGER * this.pause, MAX_PAUSE_MS) : PAUSE_MS;
+      const longer = now - this.end < this.pause ? LONGER * this.pause : PAUSE_MS;
+      this.pause = Math.min(longer, MAX_PAUSE_MS);
       this.end = now + this.pause;
     }
     this.late = now;

@@ -194,7 +194,7 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
     const cutOf = cut as (named: object, tiles: Tiles) => Cut<Record<string, number>> | false;
     const run = (named: Record<string, number>): number => {
       const how = pool.threads > 1 && cutOf(named, module);
-      if (!how || (how.isShort && pool.isOversubscribed)) return whole(named);
+      if (!how || (how.isShort && pool.busy.isOn)) return whole(named);
       const parts = partsOf(named, how, pool.threads);
       if (parts.length < 2) return whole(named);
       const results = pool.run(name as FunctionName, named, parts, how.workspace);
@@ -207,8 +207,12 @@ export function withThreads(module: SimdModule, pool: ThreadPool): SimdModule {
   threaded.multiply = (named) => {
     const {rows, transposeA, aStep, transposeB} = named;
     const [aRow, aNext] = transposeA ? [4, aStep] : [aStep, 4];
-    const mayBe = rows <= FEW_ROWS && !transposeB;
-    if (!mayBe || !inSections(threaded, named, aRow, aNext, [{...named, isBfloat16: false}]))
+    // for few rows alone is a list made
+    if (
+      transposeB ||
+      rows > FEW_ROWS ||
+      !inSections(threaded, named, aRow, aNext, [{...named, isBfloat16: false}])
+    )
       multiply(named);
   };
   threaded.multiplyBfloat16 = (named) => {
@@ -265,7 +269,7 @@ function inSections(
   const all = factors.reduce((sum, {columns}) => sum + columns, 0);
   const weights = all * inner;
   if (!pool || pool.threads < 2 || rows > FEW_ROWS || weights < MIN_WEIGHTS) return false;
-  if (pool.isOversubscribed) return false;
+  if (pool.busy.isOn) return false;
   let sums = module.sectionSums({rows, columns: all, inner});
   if (sums === 0) return false;
   const calls: Array<Record<string, number>> = [];

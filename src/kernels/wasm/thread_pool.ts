@@ -55,7 +55,8 @@ export class ThreadPool {
   private readonly words = new Int32Array(new SharedArrayBuffer(4 * WORD.size));
   private readonly calls = new Float64Array(new SharedArrayBuffer(8 * CALL.size * MAX_CALLS));
   private readonly workers: AnyWorker[] = [];
-  private readonly oversubscription = new Oversubscription();
+  /** Whether short calls are sooner done without workers, because other programs want the processors. */
+  readonly busy = new Oversubscription();
   private generation = 0;
   private hasEnded = false;
 
@@ -89,11 +90,6 @@ export class ThreadPool {
   /** How many threads compute, with the caller. */
   get threads(): number {
     return this.hasEnded ? 1 : this.workers.length + 1;
-  }
-
-  /** Whether short calls are sooner done without workers, because other programs want the processors. */
-  get isOversubscribed(): boolean {
-    return this.oversubscription.isOn;
   }
 
   /** How many workers run by now, and how many calls they have run. */
@@ -177,7 +173,7 @@ export class ThreadPool {
       Atomics.add(words, WORD.done, 1);
     }
     const took = performance.now() - start;
-    this.oversubscription.note(took, longest);
+    this.busy.note(took, longest);
     this.wait(changes.length, Math.max(this.limit, LIMIT_TIMES * took));
     const failed = Atomics.load(words, WORD.failed);
     if (failures.length > 0) throw failures[0]!;

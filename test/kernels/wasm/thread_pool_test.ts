@@ -92,10 +92,10 @@ describe('ThreadPool', function () {
       run(1, longest);
     };
     for (let i = 0; i < 3; i++) again(10_000);
-    expect(pool.isOversubscribed).to.equal(false);
+    expect(pool.busy.isOn).to.equal(false);
     // two that are not far from each other, which on a busy machine are not always the first ones
-    for (let i = 0; i < 100 && !pool.isOversubscribed; i++) again(1);
-    expect(pool.isOversubscribed).to.equal(true);
+    for (let i = 0; i < 100 && !pool.busy.isOn; i++) again(1);
+    expect(pool.busy.isOn).to.equal(true);
   });
 
   it('throws where a call traps in the worker, and goes on', async () => {
