@@ -194,7 +194,7 @@ describe(`a training in a worker, on ${backend}`, () => {
       });
       const {step, heldOut} = await training.finished;
       training.dispose();
-      expect(step).to.be.within(2, 4);
+      expect(step).to.be.within(3, 4);
       expect(heldOut).to.equal(losses.get(step));
       const measured = new Set([0, ...(changes.evaluateEvery === 3 ? [3] : []), step]);
       expect(heldOutOf(said).map(([at]) => at)).to.deep.equal([...measured]);
