@@ -34,8 +34,11 @@ describe('a training in the page', () => {
     expect(colours.on!.size).to.be.above(0);
     expect([...colours.on!]).not.to.include([...colours.off!][0]);
 
+    // each in a frame of its own, which may come after that of the end
+    const texts = tab.page.locator('#samples article');
+    await texts.nth(3).waitFor();
+    expect(await texts.count()).to.equal(4); // at 0, 8, … 24
     expect(await tab.text('figure-held-out')).to.equal(heldOut[steps]!.toFixed(3));
-    expect(await tab.page.locator('#samples article').count()).to.equal(4); // at 0, 8, … 24
 
     // another one of as many steps
     const bars = tab.page.locator('#heat-rows .score[style*="scaleX"]');
