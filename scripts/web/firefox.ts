@@ -16,6 +16,8 @@ export const lack =
 
 /** A browser with a profile, and a folder of downloads, of its own. */
 export class Firefox {
+  private static last: FirefoxTab | null = null;
+
   private constructor(
     readonly browser: Browser,
     private readonly downloads: string,
@@ -41,11 +43,17 @@ export class Firefox {
     url: string,
     settings: Readonly<Record<string, string | number>> | string = {},
   ): Promise<FirefoxTab> {
-    const tab = new FirefoxTab(await this.browser.newPage());
+    const tab = (Firefox.last = new FirefoxTab(await this.browser.newPage()));
     await tab.watch();
     await tab.page.goto(addressOf(url, settings));
     await tab.isIn('idle');
     return tab;
+  }
+
+  /** Whether the tab that was opened last still starts its backend. */
+  static async isStuck(): Promise<boolean> {
+    const phase = await Firefox.last?.text('phase').catch(() => null);
+    return phase === 'Starting the backend …';
   }
 
   /** The path of a file that a click has downloaded. */
