@@ -82,6 +82,7 @@ async function journalName(): Promise<string> {
 /**
  * Puts files in their places and removes others.
  *
+ * @param isObsolete Whether a file is to be removed; folders stay.
  * @param onDecided Called when the journal is there.
  * @throws Error if a name is none of {@link WRITTEN}, or a folder stands where a file is to be; nothing is changed then. Error if not
  *   all could be done; the next call of {@link finishCommit} does the rest.
@@ -89,36 +90,38 @@ async function journalName(): Promise<string> {
 export async function commitFiles(
   owner: string,
   folder: string,
-  renames: ReadonlyArray<[temporary: string, path: string]>,
-  removals: readonly string[],
+  renames: Journal['renames'],
+  isObsolete: (path: string) => boolean,
   onDecided: () => void,
 ): Promise<void> {
-  const {lstat, rename, rm, writeFile} = await importNode('node:fs/promises');
+  const {readdir, rename, rm, writeFile} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
-  for (const path of [...renames.map(([, to]) => to), ...removals]) {
-    if (!isWrittenName(path))
-      throw new Error(`${owner}: '${path}' is no name of a file of a model or a checkpoint`);
-  }
-  for (const [, path] of renames) {
-    const stats = await unlessMissing(lstat(join(folder, path)));
-    if (stats?.isDirectory()) {
-      throw new Error(
-        `${owner}: '${join(folder, path)}' is a folder, where a file is to be written; move it away`,
-      );
+  await afterOthers(folder, async () => {
+    // what another change has just put there is obsolete, too
+    const entries = await readdir(folder, {withFileTypes: true});
+    const folders = new Set(entries.map((entry) => entry.isDirectory() && entry.name));
+    const removals = entries.map(({name}) => name).filter((name) => isObsolete(name) && !folders.has(name)); // prettier-ignore
+    for (const path of [...renames.map(([, to]) => to), ...removals]) {
+      if (!isWrittenName(path))
+        throw new Error(`${owner}: '${path}' is no name of a file of a model or a checkpoint`);
     }
-  }
-  const journal: Journal = {renames: [...renames], removals: [...removals]};
-  const name = await journalName();
-  const temporary = join(folder, await temporaryName('.commit.json'));
-  try {
-    await writeFile(temporary, JSON.stringify(journal), {flag: 'wx', flush: true});
-    await rename(temporary, join(folder, name));
-  } catch (error) {
-    await unlessMissing(rm(temporary));
-    throw error;
-  }
-  onDecided();
-  await finishCommit(owner, folder);
+    const [, taken] = renames.find(([, path]) => folders.has(path)) ?? [];
+    if (taken !== undefined)
+      throw new Error(
+        `${owner}: '${join(folder, taken)}' is a folder, where a file is to be written; move it away`,
+      );
+    const name = await journalName();
+    const temporary = join(folder, await temporaryName('.commit.json'));
+    try {
+      await writeFile(temporary, JSON.stringify({renames, removals}), {flag: 'wx', flush: true});
+      await rename(temporary, join(folder, name));
+    } catch (error) {
+      await unlessMissing(rm(temporary));
+      throw error;
+    }
+    onDecided();
+    await doRest(owner, folder);
+  });
 }
 
 /**
@@ -126,12 +129,15 @@ export async function commitFiles(
  *
  * @throws Error if another process is making the change, or if the folder cannot be written to.
  */
-export async function finishCommit(owner: string, folder: string): Promise<void> {
+export function finishCommit(owner: string, folder: string): Promise<void> {
+  return afterOthers(folder, () => doRest(owner, folder));
+}
+
+/** Runs `body` when this process has made the change of a folder that it is at. */
+async function afterOthers(folder: string, body: () => Promise<void>): Promise<void> {
   const {realpath} = await importNode('node:fs/promises');
   const key = await unlessMissing(realpath(folder));
-  const before = lastChanges.get(key)?.catch(() => undefined);
-  // also after another one, which may have looked for journals before there was one
-  const work = Promise.resolve(before).then(() => doRest(owner, folder));
+  const work = Promise.resolve(lastChanges.get(key)?.catch(() => undefined)).then(body);
   lastChanges.set(key, work);
   return work;
 }

@@ -43,13 +43,11 @@ export function folderSink(owner: string, folder: string): FileSink {
         return file;
       }),
     async commit(isObsolete) {
-      const {readdir} = await importNode('node:fs/promises');
       const renames = [...written].map(
         ([path, temporary]) => [temporary, path] as [string, string],
       );
-      const removals = (await readdir(folder)).filter(isObsolete);
       await writing(() =>
-        commitFiles(owner, folder, renames, removals, () => {
+        commitFiles(owner, folder, renames, isObsolete, () => {
           isDecided = true;
         }),
       );

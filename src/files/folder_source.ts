@@ -4,6 +4,9 @@ import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
+/** Bytes that are read at a time: Node ends with a failed assertion where 2 GiB or more are asked for. */
+const MAX_READ = 2 ** 30;
+
 /**
  * The files of a folder, only in Node. A link is followed if it stays in the folder, or if it is a link of
  * Hugging Face's cache: from `models--<model>/snapshots/<revision>/` to `blobs/` beside `snapshots`, or to the `blobs/` that
@@ -86,8 +89,8 @@ async function openFile(owner: string, path: string, target: string): Promise<So
         const bytes = new Uint8Array(to - from);
         let filled = 0;
         while (filled < bytes.length) {
-          const at = from + filled;
-          const {bytesRead} = await handle.read(bytes, filled, bytes.length - filled, at);
+          const length = Math.min(bytes.length - filled, MAX_READ);
+          const {bytesRead} = await handle.read(bytes, filled, length, from + filled);
           if (bytesRead === 0) break;
           filled += bytesRead;
         }

@@ -62,13 +62,23 @@ export async function readWhole(
   const file = await source.open(path);
   if (!file) return null;
   try {
-    if (file.size > maxBytes) {
-      throw new Error(
-        `${owner}: ${path} has ${file.size} bytes; no more than ${maxBytes} are read of such a file`,
-      );
-    }
-    return await file.read(0, file.size);
+    return await readAll(owner, file, maxBytes);
   } finally {
     await file.close();
   }
+}
+
+/** The same of a file that is open, and stays open. */
+export async function readAll(
+  owner: string,
+  file: SourceFile,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  const {path, size} = file;
+  if (size > maxBytes) {
+    throw new Error(
+      `${owner}: ${path} has ${size} bytes; no more than ${maxBytes} are read of such a file`,
+    );
+  }
+  return file.read(0, size);
 }

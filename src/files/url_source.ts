@@ -9,6 +9,7 @@ import {
   type Answer,
   type Requested,
 } from './http_get';
+import {sayOnce} from '../common/say_once';
 import type {FileSource, RequestOptions, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
@@ -40,6 +41,8 @@ export function urlSource(
 ): FileSource {
   if (!URL.canParse(base)) throw new Error(`${owner}: '${base}' is not a URL`);
   checkNumber(owner, 'request.timeout (in milliseconds)', timeout, timeoutRange);
+  /** Whether a file has come. */
+  let gives = false;
   return {
     name: base,
     async open(path) {
@@ -49,10 +52,16 @@ export function urlSource(
       const {status, headers} = answer.response;
       // servers of single-page apps have their page in the place of what is not there
       const isPage = headers.get('content-type')?.startsWith('text/html') && !/\.html?$/.test(path);
+      gives ||= answer.response.ok && !isPage;
       if (status === 206 && !isPage) return (await rangedFile(server, answer)) ?? wholeFile(server);
       if (status === 200 && !isPage) return wholeFile(server, answer);
       await answer.cancel();
       if (isPage || status === 404 || status === 410) return null;
+      if (gives && status === 403) {
+        // storage such as S3's forbids what is not there to those who may read files and not list them
+        sayOnce('info', `${owner}: files that ${base} answers with 403 count as missing`);
+        return null;
+      }
       // the response to a range request for an empty file
       if (headers.get('content-range') === 'bytes */0') return emptyFile(path);
       throw refused(server, answer);

@@ -88,6 +88,32 @@ describe('folders that files are saved to', () => {
     expect(contents()).to.deep.equal({[a]: 'new', [c]: 'new', other: 'mine'});
   });
 
+  it('have the files of one alone, where two are saved at once', async () => {
+    const isShard = (path: string): boolean => path.endsWith('.safetensors');
+    for (let round = 0; round < 20; round++) {
+      const saves = [[shard1], [shard2, shard3]].map((shards, i) =>
+        save(
+          Object.fromEntries([...shards, config].map((path) => [path, `of ${i}`])),
+          (path) => isShard(path) && !shards.includes(path),
+        ),
+      );
+      await Promise.all(saves);
+      const {[config]: last, ...others} = contents();
+      expect([[shard1], [shard2, shard3]].map((each) => each.join())).to.include(
+        Object.keys(others).join(),
+      );
+      expect(new Set(Object.values(others))).to.deep.equal(new Set([last]));
+    }
+  });
+
+  it('keep a folder that has the name of what is obsolete', async () => {
+    mkdirSync(join(folder, shard1));
+    put({[shard2]: 'old'});
+    await save({[config]: 'new'}, (path) => path === shard1 || path === shard2);
+    expect(readdirSync(folder)).to.have.members([shard1, config]);
+    expect(await read(config)).to.equal('new');
+  });
+
   it('are not written through, where files in them are links', async () => {
     const elsewhere = mkdtempSync(join(tmpdir(), 'owlore-elsewhere-'));
     try {

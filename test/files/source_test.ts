@@ -19,6 +19,7 @@ import {readWhole, type FileSource, type ModelSource} from '../../src/files/sour
 import {withBroken, withShortReads} from '../support/broken_files';
 import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
+import {captureInfo} from '../support/warnings';
 import {FileServer, type ServerOptions} from './file_server';
 
 const small = Uint8Array.from({length: 100}, (_, i) => i);
@@ -423,6 +424,21 @@ describe('sources of files', () => {
     it('take what is gone for what is not there', async () => {
       const server = await serve({status: 410});
       expect(await open(server.url).open('small.bin')).to.equal(null);
+    });
+
+    it('take what is forbidden for what is not there, once a file has come, and say so', async () => {
+      const server = await serve({});
+      const source = open(server.url);
+      await (await source.open('small.bin'))!.close();
+      server.options = {status: 403};
+      const {lines} = await captureInfo(async () => {
+        for (const name of ['a', 'b']) expect(await source.open(name)).to.equal(null);
+      });
+      expect(lines).to.deep.equal([
+        `test: files that ${server.url} answers with 403 count as missing`,
+      ]);
+      server.options = {status: 401};
+      expect((await rejection(source.open('a'))).message).to.match(/answered 401 Unauthorized/);
     });
 
     it('ask for the whole file where parts come without its size', async () => {
