@@ -91,9 +91,10 @@ export async function openGenerationConfig(
 /** `eos_token_id` of a file: one, or a list of them. */
 function tokenIds(named: string, {eos_token_id: given}: JsonObject, vocabSize: number): number[] {
   const range = {integer: true, min: 0, exclusiveMax: vocabSize};
-  return [given ?? []]
-    .flat()
-    .filter((id): id is number => isRight(() => checkNumber(named, 'eos_token_id', id, range)));
+  const ids = [given ?? []].flat();
+  // a warning for the first that cannot be, and not for each
+  isRight(() => ids.forEach((id) => checkNumber(named, 'eos_token_id', id, range)));
+  return (ids as number[]).filter((id) => Number.isInteger(id) && id >= 0 && id < vocabSize);
 }
 
 /** Whether `check` does not throw; if it does, a warning has its message. */

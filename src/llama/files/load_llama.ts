@@ -12,7 +12,7 @@ import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../file
 import {readBaseOf, readOtherFiles, setOrigin, type Origin} from './origin';
 import {hubNameOfPlace} from '../../files/hub_name';
 import {openNamedSource, type SourceOptions} from './named_source';
-import {readWhole, type FileSource, type ModelSource} from '../../files/source';
+import {readAll, type FileSource, type ModelSource, type SourceFile} from '../../files/source';
 import {canPack, keepPacked} from '../../model/packed_weight';
 import {multipliesPacked, placeholder} from '../../model/packed_matrix';
 import {freeReadsOfSave} from '../../tfjs/models';
@@ -158,10 +158,12 @@ export async function openLlama(
   options: SourceOptions = {},
 ): Promise<OpenedLlama> {
   const opened = await openNamedSource(OWNER, source, options);
-  const configJson = await readConfigFile(opened);
-  const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
-  const checkpoint = await openCheckpoint(OWNER, opened);
+  const configFile = await openConfigFile(OWNER, opened);
+  let checkpoint: Checkpoint | undefined;
   try {
+    const configJson = await readConfigFile(OWNER, configFile);
+    const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
+    checkpoint = await openCheckpoint(OWNER, opened);
     const tied = await resolveTie(checkpoint, described);
     const config = {...described, tieWordEmbeddings: tied};
     const tensors = chooseTensors(checkpoint, config);
@@ -170,10 +172,14 @@ export async function openLlama(
     const base = await readBaseOf(OWNER, opened, hub?.id);
     const origin = {configJson, files, base, dtype: dtypeOf(tensors.values())};
     const hubName = hub && `${hub.id}@${hub.revision}`;
-    return {config, tensors, origin, hubName, close: () => checkpoint.close()};
+    // throws if a model was saved there meanwhile, whose weights these may be
+    if (configFile.version !== undefined) await configFile.read(0, 0);
+    return {config, tensors, origin, hubName, close: checkpoint.close};
   } catch (error) {
-    await checkpoint.close();
+    await checkpoint?.close();
     throw error;
+  } finally {
+    await configFile.close();
   }
 }
 
@@ -202,12 +208,22 @@ export async function readModelConfig(
   source: ModelSource,
   options: SourceOptions = {},
 ): Promise<JsonObject> {
-  return readConfigFile(await openNamedSource(owner, source, options), owner);
+  const file = await openConfigFile(owner, await openNamedSource(owner, source, options));
+  try {
+    return await readConfigFile(owner, file);
+  } finally {
+    await file.close();
+  }
 }
 
-async function readConfigFile(files: FileSource, owner = OWNER): Promise<JsonObject> {
-  const bytes = await readWhole(owner, files, CONFIG_FILE, MAX_JSON_BYTES);
-  if (!bytes) throw new Error(`${owner}: there is no ${CONFIG_FILE} in ${files.name}`);
+async function openConfigFile(owner: string, files: FileSource): Promise<SourceFile> {
+  const file = await files.open(CONFIG_FILE);
+  if (!file) throw new Error(`${owner}: there is no ${CONFIG_FILE} in ${files.name}`);
+  return file;
+}
+
+async function readConfigFile(owner: string, file: SourceFile): Promise<JsonObject> {
+  const bytes = await readAll(owner, file, MAX_JSON_BYTES);
   return parseJsonObject(`${owner}: ${CONFIG_FILE}`, bytes);
 }
 

@@ -17,8 +17,10 @@ export function configOfModel(owner: string, model: tfl.LayersModel): ResolvedCo
   const embedding = layers.find((layer) => layer instanceof LlamaEmbedding);
   const blocks = layers.filter((layer) => layer instanceof LlamaBlock);
   const [block] = blocks;
-  if (!embedding || !block) {
-    throw new Error(`${owner}: the model must be one of createLlama or loadLlama`);
+  const hasHead = layers.some((layer) => layer instanceof LlamaHead);
+  // where embedding and head are tied, the model applies the embedding twice
+  if (!embedding || !block || !(hasHead || embedding.inboundNodes.length > 1)) {
+    throw new Error(`${owner}: the model must be one of createLlama or loadLlama, and all of it`);
   }
   return resolveConfig({
     ...pick(embedding.args, EMBEDDING_OPTIONS),
@@ -27,7 +29,7 @@ export function configOfModel(owner: string, model: tfl.LayersModel): ResolvedCo
       window === null ? 'full_attention' : 'sliding_attention',
     ),
     numHiddenLayers: blocks.length,
-    tieWordEmbeddings: !layers.some((layer) => layer instanceof LlamaHead),
+    tieWordEmbeddings: !hasHead,
     initializerRange: embedding.args.initializerRange,
   });
 }

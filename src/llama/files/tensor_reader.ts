@@ -140,5 +140,7 @@ export async function haveEqualValues(a: StoredTensor, b: StoredTensor): Promise
 }
 
 async function* wholeOf(tensor: StoredTensor): AsyncGenerator<Piece> {
-  yield {values: await readValues(tensor, false), index: 0};
+  const values = new Float32Array(elements(tensor.shape));
+  for await (const piece of readPieces(tensor)) values.set(piece.values, piece.index);
+  yield {values, index: 0};
 }

@@ -33,7 +33,8 @@ export function setLlamaWeights(
   for (const {name, variable, transposed} of weights) {
     const {shape, values} = tensors.get(name)!;
     tf.tidy(() => {
-      const value = tf.tensor(values, shape);
+      // on cpu a tensor works in the array that it is made of
+      const value = tf.tensor(Float32Array.from(values), shape);
       variable.write(transposed ? tf.transpose(value) : value);
     });
   }
@@ -52,7 +53,8 @@ export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<strin
       const stored = variable.read();
       return transposed ? tf.transpose(stored) : tf.clone(stored);
     });
-    tensors.set(name, {shape: value.shape, values: (await value.data()) as Float32Array});
+    // on cpu they are the model's own
+    tensors.set(name, {shape: value.shape, values: Float32Array.from(await value.data())});
     value.dispose();
   }
   return tensors;
@@ -84,7 +86,12 @@ export function storedWeights(
 ): StoredWeight[] {
   const weights = new Map(namedWeights(model, config).map((weight) => [weight.name, weight]));
   const shapes = [...weightShapes(config)];
-  const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
+  const stored = shapes.map((shape) => {
+    const weight = weights.get(shape.name);
+    if (!weight)
+      throw new Error(`${owner}: the model lacks ${shape.name}; give all of it, not a part`);
+    return {...shape, ...weight};
+  });
   for (const name of weights.keys()) {
     if (shapes.some((shape) => shape.name === name)) continue;
     const way = name.includes('lora_') ? '; merge() the adapters first, or save them alone' : '';
@@ -128,12 +135,13 @@ function checkShape({name, variable, transposed}: NamedWeight, {shape, values}: 
 function checkTensors(tensors: unknown): void {
   const owner = 'setLlamaWeights';
   checkArgument(owner, 'tensors', tensors, 'a Map of {shape, values}', tensors instanceof Map);
-  for (const [name, tensor] of tensors as Map<unknown, Partial<HostTensor> | null>) {
+  for (const [name, tensor] of tensors as Map<unknown, Record<keyof HostTensor, unknown> | null>) {
     const {shape, values} = tensor ?? {};
     const isTensor =
       typeof name === 'string' &&
       Array.isArray(shape) &&
-      (Array.isArray(values) || ArrayBuffer.isView(values));
+      (values instanceof Float32Array ||
+        (Array.isArray(values) && values.every((value) => typeof value === 'number')));
     checkArgument(owner, `the tensor ${display(name)}`, tensor, '{shape, values}', isTensor);
   }
 }

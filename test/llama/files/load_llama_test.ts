@@ -156,6 +156,32 @@ describe('loadLlama', () => {
     expect(new Set(shards).size).to.equal(3);
   });
 
+  it('does not take the configuration of one model and the weights of another that is saved meanwhile', async () => {
+    const {open} = fs;
+    const folder = mkdtempSync(join(tmpdir(), 'owlore-load-'));
+    const model = createLlama({vocabSize: 8, hiddenSize: 8, intermediateSize: 8, numHiddenLayers: 1, numAttentionHeads: 2}); // prettier-ignore
+    let isBefore = true;
+    fs.open = async (...args) => {
+      if (isBefore && String(args[0]).endsWith('model.safetensors')) {
+        isBefore = false;
+        await saveLlama(model, folder);
+      }
+      return open(...args);
+    };
+    try {
+      await saveLlama(model, folder);
+      syncBuiltinESMExports();
+      expect((await rejection(loadLlama(folder))).message).to.match(
+        /^loadLlama: config\.json was written to or replaced; it was changed while it was read$|^loadLlama: config\.json had /,
+      );
+    } finally {
+      fs.open = open;
+      syncBuiltinESMExports();
+      rmSync(folder, {recursive: true});
+      model.dispose();
+    }
+  });
+
   it('closes all files, also where it refuses', async () => {
     const {open} = fs;
     const handles: fs.FileHandle[] = [];

@@ -397,8 +397,24 @@ describe('saveLlama', () => {
     const model = createLlama(tiny);
     const other = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [1]})]});
     const target = new Map<string, Uint8Array>();
+    const tied = createLlama({...tiny, tieWordEmbeddings: true});
+    const upTo = (name: string, from = model) =>
+      tfl.model({inputs: from.inputs, outputs: from.getLayer(name).output});
     const wrong: Array<[tfl.LayersModel, unknown, object, string]> = [
-      [other, target, {}, 'the model must be one of createLlama or loadLlama'],
+      [other, target, {}, 'the model must be one of createLlama or loadLlama, and all of it'],
+      [
+        upTo('model.layers.0'),
+        target,
+        {},
+        'the model must be one of createLlama or loadLlama, and all of it',
+      ],
+      [
+        upTo('model.norm'),
+        target,
+        {},
+        'the model must be one of createLlama or loadLlama, and all of it',
+      ],
+      [upTo('model.layers.0', tied), target, {}, 'the model lacks model.norm.weight'],
       [model, target, {dtype: 'I8'}, "dtype must be one of 'F32', 'F16', 'BF16'; got 'I8'"],
       [model, target, {maxShardBytes: 0}, 'maxShardBytes must be an integer >= 1; got 0'],
       [model, target, {maxshardbytes: 1}, "unknown option 'maxshardbytes'; did you mean 'maxS"],
@@ -426,9 +442,9 @@ describe('saveLlama', () => {
       const error = await rejection(saveLlama(of, to as ModelTarget, options));
       expect(error.message).to.include(`saveLlama: ${message}`);
     }
-    const norm = model.getLayer('model.norm').output as tfl.SymbolicTensor;
+    const norm = tied.getLayer('model.norm').output as tfl.SymbolicTensor;
     const output = tfl.layers.dense({units: 1, name: 'extra'}).apply(norm) as tfl.SymbolicTensor;
-    const larger = tfl.model({inputs: model.inputs, outputs: output});
+    const larger = tfl.model({inputs: tied.inputs, outputs: output});
     expect((await rejection(saveLlama(larger, target))).message).to.equal(
       'saveLlama: the model has a weight "extra.kernel", which checkpoints of its type have not',
     );
@@ -436,5 +452,6 @@ describe('saveLlama', () => {
     larger.getLayer('extra').dispose();
     model.dispose();
     other.dispose();
+    tied.dispose();
   });
 });

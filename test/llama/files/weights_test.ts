@@ -23,6 +23,17 @@ describeBackends('weights of a LLaMA model', () => {
     for (const [name, tensor] of tensors) expect(read.get(name)).to.deep.equal(tensor);
   });
 
+  it('do not change with the arrays that were given or came back', async () => {
+    const name = 'model.norm.weight';
+    const before = Float32Array.from(tensors.get(name)!.values);
+    setLlamaWeights(model, tensors);
+    tensors.get(name)!.values.fill(5);
+    const read = await getLlamaWeights(model);
+    expect(read.get(name)!.values).to.deep.equal(before);
+    for (const {values} of read.values()) values.fill(0);
+    expect((await getLlamaWeights(model)).get(name)!.values).to.deep.equal(before);
+  });
+
   it('have no names that depend on what was made before', async () => {
     const second = createLlama(readConfig('llama2'));
     expect([...(await getLlamaWeights(second)).keys()]).to.have.members([...tensors.keys()]);
@@ -74,6 +85,8 @@ describeBackends('weights of a LLaMA model', () => {
         /^setLlamaWeights: the tensor 'x' must be \{shape, values\}; got /,
       );
     expect(set(new Map([[1, {shape: [1], values}]]))).to.throw(/the tensor 1 must be/);
-    expect(set(new Map([['x', {shape: [1], values: 'a'}]]))).to.throw(/the tensor 'x' must be/);
+    // of other arrays the first weights would be set before tfjs refuses one
+    for (const other of ['a', ['1'], new Int32Array(1), new BigInt64Array(1)])
+      expect(set(new Map([['x', {shape: [1], values: other}]]))).to.throw(/the tensor 'x' must be/);
   });
 });

@@ -59,7 +59,8 @@ export async function saveGguf(
     );
   }
   const files = await openNamedSource(OWNER, tokenizer ?? origin!.files, {});
-  const plan = await planGguf(OWNER, {...origin, config, files}, dtype);
+  const ownFiles = origin && mapSource(OWNER, origin.files);
+  const plan = await planGguf(OWNER, {...origin, config, files, ownFiles}, dtype);
   const stored = storedWeights(OWNER, model, config);
   const weights = new Map(stored.map((weight) => [weight.name, weight]));
   await writeGguf(OWNER, plan, (name) => valuePieces(weights.get(name)!), target);

@@ -50,8 +50,10 @@ const GENERATION_FILE = 'generation_config.json';
 /** What is known of a model without its weights. */
 export interface ModelFiles extends Partial<Pick<Origin, 'configJson' | 'base'>> {
   config: ResolvedConfig;
-  /** The tokenizer's, and `generation_config.json` if there is one. */
+  /** The tokenizer's. */
   files: FileSource;
+  /** With the model's `generation_config.json`, if there is one; default {@link ModelFiles.files}. */
+  ownFiles?: FileSource;
 }
 
 /** A tensor that is to be written: its values, or the weight that it is, as Hugging Face names it, and how that is converted. */
@@ -68,12 +70,12 @@ export interface GgufPlan {
 /** @throws if a GGUF file cannot say what the model or its tokenizer does. */
 export async function planGguf(
   owner: string,
-  {config: given, configJson = {}, files, base}: ModelFiles,
+  {config: given, configJson = {}, files, ownFiles = files, base}: ModelFiles,
   dtype: GgufDtype,
 ): Promise<GgufPlan> {
   const {config, metadata: ofModel} = ggufModelOf(owner, given);
   const {architecture, ropeScaling, vocabSize} = config;
-  const generation = await readWhole(owner, files, GENERATION_FILE, MAX_JSON_BYTES);
+  const generation = await readWhole(owner, ownFiles, GENERATION_FILE, MAX_JSON_BYTES);
   const more = generation && parseJsonObject(`${owner}: ${GENERATION_FILE}`, generation);
   const ofTokenizer = await tokenizerMetadata(owner, await readTokenizer(files), {
     vocabSize,

@@ -529,6 +529,25 @@ describe('models saved as GGUF files', () => {
       ) as object;
       expect(generation).to.deep.include({eos_token_id: [2, 1]});
     });
+
+    it('end an answer as the model does, and not as that which the tokenizer came with', async () => {
+      const endsAt = (id: number): [string, Uint8Array] => [
+        'generation_config.json',
+        Buffer.from(JSON.stringify({eos_token_id: id})),
+      ];
+      const own = new Map<string, Uint8Array>();
+      const made = small(300);
+      await saveLlama(made, own);
+      made.dispose();
+      const {model} = await loadLlama(new Map([...own, endsAt(3)]), {kernels: 'none'});
+      const tokenizer = new Map([...tokenizerFiles('bytelevel'), endsAt(1)]);
+      const target = new Map<string, Uint8Array>();
+      await saveGguf(model, target, {tokenizer});
+      model.dispose();
+      const {metadata} = await headerOf(target);
+      const ends = ['eos', 'eot'].map((key) => metadata.get(`tokenizer.ggml.${key}_token_id`));
+      expect(ends).to.include(3).and.not.include(1);
+    });
   });
 
   describe('in a folder', () => {
