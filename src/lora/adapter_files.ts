@@ -86,11 +86,19 @@ export async function writeAdapters(
   }
   const sink = openSink(owner, target);
   try {
-    const tensors = new Map<string, HostTensor>();
-    for (const {matrix, a, b} of adapters) {
+    // all at once: a step that is made while values come would leave A of one step and B of the next
+    const matrices = adapters.flatMap(({matrix, a, b}) => {
       const names = parts[matrix.isEmbedding ? 'embedding' : 'linear'];
-      tensors.set(`${PREFIX}${matrix.module}.${names.A}`, await transposed(a.read()));
-      tensors.set(`${PREFIX}${matrix.module}.${names.B}`, await transposed(b.read()));
+      return [
+        [`${PREFIX}${matrix.module}.${names.A}`, tf.transpose(a.read())],
+        [`${PREFIX}${matrix.module}.${names.B}`, tf.transpose(b.read())],
+      ] as Array<[string, tf.Tensor]>;
+    });
+    const tensors = new Map<string, HostTensor>();
+    for (const [name, tensor] of matrices) {
+      const values = await tensor.data();
+      tensors.set(name, {shape: tensor.shape, values: Float32Array.from(values)});
+      tensor.dispose();
     }
     const isOfLanguage = adapters.some(({matrix}) => isOfLanguageModel(matrix.module));
     const config = {
@@ -129,13 +137,6 @@ export async function writeAdapters(
     await sink.abort();
     throw error;
   }
-}
-
-async function transposed(matrix: tf.Tensor): Promise<HostTensor> {
-  const tensor = tf.transpose(matrix);
-  const values = await tensor.data<'float32'>();
-  tensor.dispose();
-  return {shape: tensor.shape, values: Float32Array.from(values)};
 }
 
 /** What a folder of peft has: A `[in, rank]` and B `[rank, out]` by module, and the options that it names. */

@@ -23,6 +23,7 @@ const OWNER = 'loadLora';
 export async function loadLora(model: tfl.LayersModel, source: ModelSource): Promise<Lora> {
   checkModel(OWNER, model);
   const files = await readAdapters(OWNER, openSource(OWNER, source));
+  checkModel(OWNER, model); // while files were read it may have got others
   const {tensors, options} = files;
   const matrices = matricesFor(OWNER, model, files);
   const resolved = resolveLoraOptions(OWNER, {...options, targets: [...tensors.keys()]});

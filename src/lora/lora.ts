@@ -77,6 +77,12 @@ export function adapt(
 ): Lora {
   const sizes = matrices.map(({module, weight}) => ({module, shape: weight.shape as number[]}));
   checkRank(owner, options.rank, sizes);
+  const names = matrices.map(({module}) => module);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new Error(
+      `${owner}: two matrices of the model are called '${twice}', and in a file only one could be; give one of their layers another name`,
+    );
   return new Lora(owner, model, options, matrices);
 }
 
@@ -341,18 +347,27 @@ export class Lora {
     });
   }
 
-  /** Has `model.save` write the merged model: with A and B among its weights, tfjs could not load it. */
+  /**
+   * Has `model.save` write the merged model: with A and B among its weights, tfjs could not load it. The optimizer's state is of A and B,
+   * and of no use to it.
+   */
   private saveMerged(): () => void {
     const {model} = this;
     const save = model.save.bind(model);
     return replaceMethods(model, {
       save: async (...args: Parameters<typeof save>) => {
+        if (args[1]?.includeOptimizer)
+          throw new Error(
+            'Lora: model.save writes the merged model, without the state that the optimizer has of the adapters; leave includeOptimizer ' +
+              'out, or keep the training by saveCheckpoint',
+          );
         if (this.merged) return save(...args);
         this.merge();
         try {
           return await save(...args);
         } finally {
-          this.unmerge();
+          // unless it was made for good meanwhile
+          if (this.merged) this.unmerge();
         }
       },
     });

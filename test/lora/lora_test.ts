@@ -596,6 +596,10 @@ describe('applyLora', () => {
     const other = loaded.predict(x) as tf.Tensor;
     expectClose(other, adapted);
 
+    // the state of an optimizer would be that of A and B
+    await rejection(model.save(full, {includeOptimizer: true})).then(({message}) =>
+      expect(message).to.match(/^Lora: model.save writes the merged model, without the state/),
+    );
     const folder = mkdtempSync(join(tmpdir(), 'owlore-lora-'));
     try {
       await lora.save(folder);
@@ -648,6 +652,51 @@ describe('applyLora', () => {
     expect(await named('attention')).to.deep.equal(seven.slice(0, 3));
     const last = 'model.layers.1.mlp.down_proj';
     expect(await named(['v_proj', last])).to.deep.equal(['v_proj', last]);
+    model.dispose();
+  });
+
+  it('what is saved is of one moment, also if a step is made while it is written', async () => {
+    const model = mixedModel();
+    const lora = applyLora(model, {rank: 2});
+    const setAll = (value: number): void => {
+      for (const {a, b} of lora.weights.values())
+        for (const each of [a, b]) tf.tidy(() => each.assign(tf.fill(each.shape, value)));
+    };
+    setAll(1);
+    const files = new Map<string, Uint8Array>();
+    const before = tf.memory().numTensors;
+    const saving = lora.save(files);
+    setAll(2);
+    await saving;
+    expect(tf.memory().numTensors).to.equal(before);
+    const {tensors} = parseSafetensors(files.get('adapter_model.safetensors')!);
+    for (const {values} of tensors.values()) expect(new Set(values)).to.deep.equal(new Set([1]));
+    lora.dispose();
+    disposeMixed(model);
+  });
+
+  it('a model that gets adapters while those of a file are read is refused the latter', async () => {
+    const files = new Map<string, Uint8Array>();
+    const {model} = await loadLlama(fixture('llama/smollm2'));
+    const first = applyLora(model, {rank: 2});
+    await first.save(files);
+    first.remove();
+    const loading = loadLora(model, files);
+    const second = applyLora(model, {rank: 2});
+    expect((await rejection(loading)).message).to.match(
+      /^loadLora: the model has adapters already/,
+    );
+    second.remove();
+    tf.tidy(() => void model.predict(tf.zeros([1, 4], 'int32')));
+    model.dispose();
+  });
+
+  it('two matrices of one name are refused, as a file would have one of them', () => {
+    const inner = tfl.sequential({name: 'enc', layers: [tfl.layers.dense({units: 4, inputShape: [4], name: 'd'})]}); // prettier-ignore
+    const model = tfl.sequential({layers: [inner, tfl.layers.dense({units: 4, name: 'enc.d'})]});
+    expect(() => applyLora(model, {rank: 2, targets: [/./]})).to.throw(
+      "applyLora: two matrices of the model are called 'enc.d'",
+    );
     model.dispose();
   });
 
