@@ -1,5 +1,7 @@
 /** Which checkpoints of a target are a training's own, and whether another process saves there, too. */
 import {folderName, isDirectoryHandle} from '../files/directory_handle';
+import {unlessMissing} from '../files/folder_commit';
+import {importNode} from '../files/import_node';
 import type {ModelTarget} from '../files/sink';
 import type {ManifestFile} from './manifest';
 import type {ResumableOptimizer} from './parts';
@@ -18,11 +20,16 @@ const known = new WeakMap<ResumableOptimizer, Map<ModelTarget, Found>>();
 /** Those that this process has written; in it one training after another may save to a target. */
 const written = new Set<string>();
 
-/** A target as it is known already: of a folder there may be several handles. */
+/** A target as it is known already: a folder may have several paths and handles. */
 async function knownTarget(
   targets: ReadonlyMap<ModelTarget, Found>,
   target: ModelTarget,
 ): Promise<ModelTarget> {
+  if (typeof target === 'string') {
+    const {realpath} = await importNode('node:fs/promises');
+    const {resolve} = await importNode('node:path');
+    return (await unlessMissing(realpath(target))) ?? resolve(target);
+  }
   if (!isDirectoryHandle(target)) return target;
   for (const other of targets.keys()) {
     if (isDirectoryHandle(other) && (await other.isSameEntry?.(target))) return other;

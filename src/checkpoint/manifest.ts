@@ -111,6 +111,12 @@ export async function manifestBytes(
   manifest: Manifest,
 ): Promise<{path: string; bytes: Uint8Array}> {
   const bytes = new TextEncoder().encode(JSON.stringify(manifest));
+  const what = `${owner}: the checkpoint's JSON, with extra and data.state(),`;
+  if (bytes.length > MAX_JSON_BYTES)
+    throw new Error(
+      `${what} has ${bytes.length} bytes, more than the ${MAX_JSON_BYTES} that are read`,
+    );
+  parseJsonObject(what, bytes); // throws where it is beyond other limits
   const path = `checkpoint-${String(number).padStart(6, '0')}-${await hashOf(owner, bytes)}.json`;
   return {path, bytes};
 }

@@ -187,7 +187,7 @@ async function apply(
   try {
     await inFile(path, () => {
       if (!data) return;
-      const before = data.state();
+      const before = structuredClone(data.state());
       data.restore(place);
       undo.push(() => data.restore(before));
     });

@@ -31,6 +31,7 @@ import {
   placeOfFile,
   type CheckpointParts,
   type LayerWeights,
+  type ResumableData,
   type ResumableOptimizer,
 } from './parts';
 import {progressOf} from './place_in_epoch';
@@ -102,8 +103,16 @@ type Place = Pick<Manifest, 'callback' | 'data'>;
 export function placeOf({callback, data}: CheckpointParts): Place {
   return {
     callback: callback ? {settings: callback.settings, state: callback.getState()} : null,
-    data: data ? data.state() : null,
+    data: data ? dataState(data) : null,
   };
+}
+
+/** The place in the data now; a copy, since the data go on. */
+function dataState(data: ResumableData): unknown {
+  const state = data.state();
+  checkJson('data.state()', state);
+  if (state === null) throw new Error(`${OWNER}: data.state() must not be null`);
+  return structuredClone(state);
 }
 
 /** Saves model and optimizer as they are now, callback and data as they stood when the last batch ended. */
@@ -120,7 +129,6 @@ export async function writeCheckpoint(
   checkNumber(OWNER, 'epoch', epoch, stepRange);
   checkNumber(OWNER, 'batches', batches, stepRange);
   checkJson('extra', extra);
-  checkJson('data.state()', place.data);
   const layers = layerWeights(OWNER, model);
   const sink = openSink(OWNER, target);
   // Whatever a step runs with is there from now on: then the steps after a checkpoint are the same before and after a stop.

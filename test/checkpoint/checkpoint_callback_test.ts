@@ -9,6 +9,7 @@ import {
   type CheckpointCallbackOptions,
   type CheckpointParts,
 } from '../../src/index';
+import type {Manifest} from '../../src/checkpoint/manifest';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import {
   createLlama,
@@ -461,6 +462,34 @@ describeFastBackends('CheckpointCallback', (backend) => {
     expect([best.epoch, best.metric]).to.deep.equal([2, 1]);
     parts.model.dispose();
     parts.optimizer.dispose();
+  });
+
+  it('has the place after the batch, also of data that give the same object for each and change it', async () => {
+    const {model, optimizer} = makeParts(1);
+    const files: Files = new Map();
+    const batches = new NumberedBatches(PASS);
+    const place = {batch: 0};
+    const data = {
+      size: PASS,
+      state: () => place,
+      restore: () => undefined,
+      async iterator() {
+        const each = await batches.iterator();
+        return {next: () => (place.batch++, each.next())};
+      },
+    };
+    const checkpoints = new CheckpointCallback({target: files, data, every: 1});
+    await model.fitDataset(data, {epochs: 1, callbacks: [checkpoints], verbose: 0});
+    const saved = [...files].filter(([name]) => name.endsWith('.json'));
+    const places = saved.map(
+      ([, bytes]) => JSON.parse(new TextDecoder().decode(bytes)) as Manifest,
+    );
+    // a step has three batches
+    expect(places.map((each) => each.data)).to.deep.include({batch: 3});
+    for (const {step, data: at, batches: done} of places.filter((each) => each.batches > 0))
+      expect([at, done]).to.deep.equal([{batch: 3 * step}, 3 * step]);
+    model.dispose();
+    optimizer.dispose();
   });
 
   it('saves an epoch that was stopped without a metric', async () => {

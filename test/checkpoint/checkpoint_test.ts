@@ -943,6 +943,22 @@ describe('checkpoints', () => {
             {},
             /data\.state\(\) must be plain JSON; got undefined/,
           ],
+          [
+            {...parts, data: {state: () => null, restore: () => undefined}},
+            {},
+            /data\.state\(\) must not be null/,
+          ],
+          // what could not be read again
+          [
+            parts,
+            {extra: JSON.parse(`${'['.repeat(150)}${']'.repeat(150)}`) as unknown},
+            /the checkpoint's JSON, with extra and data\.state\(\), is nested more than 100 deep/,
+          ],
+          [
+            parts,
+            {extra: 'x'.repeat(100_000_000)},
+            /the checkpoint's JSON, .* has 1000\d{5} bytes, more than the 100000000 that are read/,
+          ],
           [parts, {every: 2} as SaveCheckpointOptions, /unknown option 'every'/],
           [
             {...parts, model: {}},

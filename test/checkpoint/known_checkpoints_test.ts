@@ -1,6 +1,6 @@
 import {copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {basename, join, relative} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {resumeCheckpoint, saveCheckpoint} from '../../src/index';
@@ -113,6 +113,21 @@ describe('a folder to which trainings save', function () {
     await resumeCheckpoint(folder, training.parts);
     await save(training, folder);
     expect(numbersIn(folder)).to.deep.equal([5]);
+  });
+
+  it('is the same by any path of it', async () => {
+    await trainElsewhere(1);
+    const training = newTraining();
+    await resumeCheckpoint(folder, training.parts);
+    for (const path of [
+      `${folder}/`,
+      relative('.', folder),
+      join(folder, '..', basename(folder)),
+    ]) {
+      await training.train(1);
+      await save(training, path);
+    }
+    expect(numbersIn(folder)).to.deep.equal([4]);
   });
 
   it('takes a training after another one, in this process or not, and copies put there before', async () => {
