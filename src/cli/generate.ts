@@ -18,6 +18,7 @@ import {checkOutputFile} from './output_file';
 import {readPrompts, type PromptLine} from './prompts_file';
 import {chosenSampling, describeSpeed, unusedSampling} from './sampling_options';
 import {endTokens, TextStream} from '../llama/generation/text_stream';
+import {encodePrompt} from '../llama/text/example_prompt';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
 import {counted} from './words';
@@ -169,7 +170,7 @@ function tokensOf(
 ): number[] {
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
-    : tokenizer.encode(prompt);
+    : encodePrompt(tokenizer, prompt);
   const max = config.maxPositionEmbeddings;
   if (ids.length === 0 || ids.length >= max) {
     throw new Error(

@@ -9,6 +9,7 @@ import {openOutputFile, unwritable, type OutputFile} from './output_file';
 import type {PromptLine} from './prompts_file';
 import {describeSpeed} from './sampling_options';
 import {endTokens, TextStream} from '../llama/generation/text_stream';
+import {encodePrompt} from '../llama/text/example_prompt';
 
 /**
  * The tokens of each line of a file.
@@ -118,7 +119,7 @@ function tokensOf(
     const messages = isText ? [{role: 'user', content: prompt}] : prompt;
     const ids =
       isText && !chat
-        ? tokenizer.encode(prompt)
+        ? encodePrompt(tokenizer, prompt)
         : tokenizer.applyChatTemplate(messages, {addGenerationPrompt: true});
     const max = config.maxPositionEmbeddings;
     if (ids.length > 0 && ids.length < max) return ids;

@@ -1,7 +1,7 @@
 /** What a model in a worker writes: samples, and answers in a chat. */
 import {generate, type ChatMessage, type LoadedLlama, type Tokenizer} from '../llama/index';
 import {endTokens, TextStream} from '../llama/generation/text_stream';
-import {promptOf, type ExamplePrompt} from '../llama/text/example_prompt';
+import {encodePrompt, promptOf, type ExamplePrompt} from '../llama/text/example_prompt';
 import type {TrainingData} from './data';
 import {FineTuningError} from './errors';
 import type {PromptStyle} from './events';
@@ -18,7 +18,7 @@ export function promptIds(
   const isText = typeof messages === 'string';
   if (isText && promptForm && messages.trim() !== '')
     return promptOf(promptForm(messages), tokenizer)!.ids;
-  if (isText && !hasChatTemplate) return tokenizer.encode(messages);
+  if (isText && !hasChatTemplate) return encodePrompt(tokenizer, messages);
   if (hasChatTemplate) {
     const all = isText ? [{role: 'user', content: messages}] : (messages as ChatMessage[]);
     return tokenizer.applyChatTemplate(all, {addGenerationPrompt: true});

@@ -1,3 +1,4 @@
+import {encodePrompt} from '../text/example_prompt';
 import type {Tokenizer} from '../text/tokenizer';
 import type {Continuation} from './log_likelihood';
 
@@ -11,7 +12,7 @@ export function encodeContinuation(
   context: string,
   continuation: string,
 ): Continuation {
-  const all = tokenizer.encode(context + continuation);
-  const {length} = tokenizer.encode(context.trimEnd());
+  const all = encodePrompt(tokenizer, context + continuation);
+  const {length} = encodePrompt(tokenizer, context.trimEnd());
   return {context: all.slice(0, length), continuation: all.slice(length)};
 }

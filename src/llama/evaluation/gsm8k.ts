@@ -3,6 +3,7 @@ import {checkFlag, checkKnown, checkNumber, definedIn} from '../../common/option
 import {generate as generateWithCache} from '../generation/generate';
 import type {ModelLimits} from '../generation/generate_options';
 import type {DataSource} from '../text/data_file';
+import {encodePrompt} from '../text/example_prompt';
 import type {Tokenizer} from '../text/tokenizer';
 import {modelLimits} from './model_limits';
 import {standardError} from './multiple_choice';
@@ -115,7 +116,7 @@ export async function readProblems(
       ? tokenizer.applyChatTemplate([...earlier, {role: 'user', content: prompt}], {
           addGenerationPrompt: true,
         })
-      : tokenizer.encode(before + prompt);
+      : encodePrompt(tokenizer, before + prompt);
   return readQuestions(OWNER, source, limit, (fields) => {
     const {prompt, number} = readProblem(fields);
     const ids = encode(prompt);

@@ -38,7 +38,7 @@ export function compileChatTemplate(source: string): ChatTemplate {
     if (new RegExp(`\\s{${LONGEST_BLANK + 1}}`).test(source)) {
       throw new Error(`it has more than ${LONGEST_BLANK} blanks in a row; take them out`);
     }
-    return new Template(source);
+    return new Template(source.replace(/\r\n?/g, '\n')); // as Python's jinja2 reads line ends
   });
   return (messages, variables) =>
     attempt('applyChatTemplate: the chat template cannot be applied', () => {
@@ -68,6 +68,7 @@ const LONGEST_FORMAT = 100_000;
 /** What every template can use. They get what the template gives to them, of any type: one that takes years to be written, too. */
 const globals = {
   ...{true: true, false: false, none: null, True: true, False: false, None: null},
+  ...{tools: null, documents: null}, // which transformers gives to every template
   range: limitedRange,
   raise_exception: (message: unknown) => {
     throw new Error(typeof message === 'string' ? message : 'raise_exception() must have a text');

@@ -25,16 +25,40 @@ export function turnsByPrefixes(
     if (whole.startsWith(text)) return text.length;
     throw rewritten(turn);
   };
+  const start = (turn: number): number =>
+    turn === 0
+      ? startOfFirst(messages, whole, render)
+      : lengthOf(turn, render(messages.slice(0, turn), true));
   return {
-    start: (turn) =>
-      turn === 0
-        ? startOfFirst(messages, whole, render)
-        : lengthOf(turn, render(messages.slice(0, turn), true)),
-    end: (turn) =>
-      turn === messages.length - 1
-        ? whole.length
-        : lengthOf(turn, render(messages.slice(0, turn + 1), false)),
+    start,
+    end(turn) {
+      if (turn === messages.length - 1) return whole.length;
+      const text = render(messages.slice(0, turn + 1), false);
+      if (whole.startsWith(text)) return text.length;
+      return endOfAnswer(turn, messages[turn]!, whole, start(turn), text);
+    },
   };
+}
+
+/**
+ * Where an answer ends that a template writes otherwise while it is the last one, as Qwen 3's does, which puts thoughts before it: after its
+ * own text, and what the template writes behind that.
+ *
+ * @param asLast The text of the chat up to it.
+ */
+function endOfAnswer(
+  turn: number,
+  {role, content}: ChatMessage,
+  whole: string,
+  start: number,
+  asLast: string,
+): number {
+  for (const text of role === 'assistant' ? [content, content.trim()] : []) {
+    const at = asLast.lastIndexOf(text);
+    const written = asLast.slice(at);
+    if (text !== '' && at >= 0 && whole.startsWith(written, start)) return start + written.length;
+  }
+  throw rewritten(turn);
 }
 
 /**
@@ -56,6 +80,9 @@ function startOfFirst(
  * turn gets the text that it has in the whole chat.
  */
 const [FIRST, BEFORE] = [3, 4];
+
+/** Up to so many messages a turn that is written otherwise among fewer is found by all that come before it. */
+const MOST_BY_PREFIXES = 200;
 
 /**
  * Finds the same turns by writing each with a few other messages: for long chats. What a turn adds to the text of those before it
@@ -88,8 +115,10 @@ export function turnsByNeighbours(
     for (; place.count < turn; place.count++) {
       const {count, end} = place;
       const before = neighbours(count);
-      const after = render([...before, messages[count]!], false);
-      place.end += added(count, render(before, false), after, end);
+      const [text, after] = [render(before, false), render([...before, messages[count]!], false)];
+      const isAlike = after.startsWith(text) && whole.startsWith(after.slice(text.length), end);
+      if (!isAlike && messages.length > MOST_BY_PREFIXES) throw rewritten(count);
+      place.end = isAlike ? end + after.length - text.length : byPrefixes.end(count);
     }
     return place.end;
   };

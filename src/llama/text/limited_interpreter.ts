@@ -134,6 +134,11 @@ export class LimitedInterpreter extends Interpreter {
           object,
           args.map((each) => each.value),
         );
+        const stripped = withoutEnds(object, String(computed), args[0]?.value);
+        if (stripped !== null) {
+          const {constructor} = call([], scope) as object;
+          return new (constructor as new (text: string) => Value)(stripped);
+        }
       } else {
         // a text among what it is given as a list is taken apart
         for (const {value} of args) {
@@ -148,6 +153,16 @@ export class LimitedInterpreter extends Interpreter {
     this.work += work;
     if (this.work > MAX_WORK || performance.now() > this.end) throw tooMuch();
   }
+}
+
+/** A text without the characters that Python's `strip`, `lstrip` or `rstrip` is given, to which the library's pay no heed; null for others. */
+function withoutEnds(text: unknown, method: string, characters: unknown): string | null {
+  const isStrip = ['strip', 'lstrip', 'rstrip'].includes(method);
+  if (!isStrip || typeof text !== 'string' || typeof characters !== 'string') return null;
+  let [from, to] = [0, text.length];
+  if (method !== 'rstrip') while (from < to && characters.includes(text[from]!)) from++;
+  if (method !== 'lstrip') while (to > from && characters.includes(text[to - 1]!)) to--;
+  return text.slice(from, to);
 }
 
 /** Whether the value of a part is written as it is. */

@@ -15,10 +15,11 @@ import {
   type Tokenizer,
 } from '../../../src/llama';
 import {encodeContinuation} from '../../../src/llama/evaluation/encode_continuation';
+import {encodePrompt} from '../../../src/llama/text/example_prompt';
 import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
 import {FileServer} from '../../files/file_server';
-import {tokenizerFolder} from '../text/tokenizers';
+import {tokenizerFiles, tokenizerFolder} from '../text/tokenizers';
 
 const fileOf = (lines: readonly unknown[]): Uint8Array =>
   new TextEncoder().encode(lines.map((line) => JSON.stringify(line)).join('\n'));
@@ -211,6 +212,25 @@ describe('multipleChoice', () => {
     const {context, continuation} = encodeContinuation(tokenizer, 'the ', 'small');
     expect(tokenizer.decode(context)).to.equal('<s>the');
     expect(tokenizer.decode(continuation)).to.equal(' small');
+  });
+
+  it('takes the end that some tokenizers add for a part of neither', async () => {
+    const path = `${tokenizerFolder('bytelevel')}tokenizer_config.json`;
+    const json = JSON.parse(readFileSync(path, 'utf8')) as object;
+    const load = (addEnd: boolean) =>
+      loadTokenizer(
+        tokenizerFiles('bytelevel', {
+          'tokenizer_config.json': {...json, add_bos_token: false, add_eos_token: addEnd},
+        }),
+      );
+    const [plain, ending] = [await load(false), await load(true)];
+    expect(ending.encode('the')).to.deep.equal([...plain.encode('the'), ending.eosTokenId]);
+    expect(encodeContinuation(ending, 'the', ' small')).to.deep.equal(
+      encodeContinuation(plain, 'the', ' small'),
+    );
+    // unless it stands there
+    const end = '<|im_end|>';
+    expect(encodePrompt(ending, `the${end}`).at(-1)).to.equal(ending.eosTokenId);
   });
 
   it('names what is wrong', async () => {

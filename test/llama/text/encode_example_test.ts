@@ -260,6 +260,27 @@ describe('encodeExample', () => {
     expect(learnedTexts(tokenizer, value)).to.deep.equal(['the house</s>']);
   });
 
+  it('learns all answers where a template writes something before the last one alone, as that of Qwen 3 its thoughts', async () => {
+    const thoughts =
+      "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}";
+    const template =
+      `{% for m in messages %}<|im_start|>{{ m.role }}\n${thoughts}{{ m.content }}<|im_end|>\n{% endfor %}` +
+      '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+    const tokenizer = await loadTokenizer(
+      tokenizerFiles('bytelevel', {'chat_template.jinja': template}),
+    );
+    const contents = Array.from({length: 24}, (_, i) => `${' '.repeat(i % 3)}turn ${i}`);
+    for (const count of [2, 4, 24]) {
+      const messages = chatOf(contents.slice(0, count));
+      const answers = contents.slice(0, count).filter((_, i) => i % 2 === 1);
+      const expected = answers.map((text) => `${text}<|im_end|>\n`);
+      expected.push(`<think>\n\n</think>\n\n${expected.pop()}`);
+      expect(learnedTexts(tokenizer, {messages}), `${count} turns`).to.deep.equal(expected);
+      const byNeighbours = encodeExample({format: 'chat', messages}, tokenizer, false, Infinity, 0);
+      expect(byNeighbours).to.deep.equal(encodeExample({format: 'chat', messages}, tokenizer, false, Infinity, Infinity)); // prettier-ignore
+    }
+  });
+
   it('refuses a chat without an answer, and a template that rewrites earlier turns', async () => {
     const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
     const encode = (tokenizer: Tokenizer, count: number) => () =>
@@ -271,7 +292,7 @@ describe('encodeExample', () => {
       tokenizerFiles('bytelevel', {'chat_template.jinja': template}),
     );
     expect(encode(changing, 5)).to.throw('writes the turns before message 3 otherwise');
-    const many = chatOf(Array.from({length: 20}, () => 'x'));
+    const many = (count: number) => chatOf(Array.from({length: count}, () => 'x'));
     const numbered = await loadTokenizer(
       tokenizerFiles('bytelevel', {
         'chat_template.jinja':
@@ -279,8 +300,9 @@ describe('encodeExample', () => {
       }),
     );
     // each turn is written otherwise among fewer
-    expect(() =>
-      encodeExample({format: 'chat', messages: many}, numbered, false, Infinity, 0),
-    ).to.throw('writes the turns before message 10 otherwise');
+    const encodeMany = (count: number, longest: number) =>
+      encodeExample({format: 'chat', messages: many(count)}, numbered, false, Infinity, longest);
+    expect(encodeMany(20, 0)).to.deep.equal(encodeMany(20, Infinity));
+    expect(() => encodeMany(300, 0)).to.throw('writes the turns before message 10 otherwise');
   });
 });

@@ -183,6 +183,22 @@ describe('a chat template of a stranger', () => {
     );
   });
 
+  it('writes what Python’s jinja2 3.1.6 writes with it, as transformers calls that', () => {
+    const cases: Array<[template: string, text: string]> = [
+      ["{{ ' \\nx\\n '.strip('\\n') }}", ' \nx\n '],
+      ["{{ 'xabx'.strip('x') }}", 'ab'],
+      ["{{ '\\n\\n  return x'.lstrip('\\n') }}", '  return x'],
+      ["{{ 'xyxabyx'.rstrip('xy') }}", 'xyxab'],
+      ["{{ 'xx'.strip('x') }}", ''],
+      ["{{ '  a '.strip() }}", 'a'],
+      ["{{ ('xax'.strip('x') | upper) + 'b'.lstrip('a') }}", 'Ab'],
+      ['{% if tools is not none %}TOOLS{% else %}NO{% endif %}', 'NO'],
+      ['{% if tools is defined and documents is none %}yes{% endif %}', 'yes'],
+      ['{% for m in messages %}\r\n{{ m.content }}\r\n{% endfor %}\r\n', 'hi\n'],
+    ];
+    for (const [template, expected] of cases) expect(apply(template), template).to.equal(expected);
+  });
+
   it('says why it refuses in at most 1000 characters', () => {
     expect(() => apply(`${text}{{ raise_exception(x) }}`)).to.throw(
       new RegExp(`^applyChatTemplate: the chat template cannot be applied: (ab){500}…$`),
