@@ -70,7 +70,13 @@ export const mochaHooks = {
     shared = {preview, plain, elsewhere};
   },
   async afterEach(): Promise<void> {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
+    await Promise.all(
+      contexts.splice(0).map(async (context) => {
+        // the page may just ask for a file that a test answers
+        await context.unrouteAll({behavior: 'ignoreErrors'});
+        await context.close();
+      }),
+    );
     shared!.elsewhere.standsFor.clear();
     shared!.plain.changed.clear();
   },
