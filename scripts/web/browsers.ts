@@ -72,8 +72,8 @@ export const mochaHooks = {
   async afterEach(): Promise<void> {
     await Promise.all(
       contexts.splice(0).map(async (context) => {
-        // the page may just ask for a file that a test answers
-        await context.unrouteAll({behavior: 'ignoreErrors'});
+        // the page may just ask for a file that a test answers; a test may have closed it
+        await context.unrouteAll({behavior: 'ignoreErrors'}).catch(() => undefined);
         await context.close();
       }),
     );
