@@ -1,7 +1,5 @@
 /** Which checkpoints of a target are a training's own, and whether another process saves there, too. */
 import {folderName, isDirectoryHandle} from '../files/directory_handle';
-import {unlessMissing} from '../files/folder_commit';
-import {importNode} from '../files/import_node';
 import type {ModelTarget} from '../files/sink';
 import type {ManifestFile} from './manifest';
 import type {ResumableOptimizer} from './parts';
@@ -25,11 +23,7 @@ async function knownTarget(
   targets: ReadonlyMap<ModelTarget, Found>,
   target: ModelTarget,
 ): Promise<ModelTarget> {
-  if (typeof target === 'string') {
-    const {realpath} = await importNode('node:fs/promises');
-    const {resolve} = await importNode('node:path');
-    return (await unlessMissing(realpath(target))) ?? resolve(target);
-  }
+  if (typeof target === 'string') return (await import('../files/folders')).realFolder(target);
   if (!isDirectoryHandle(target)) return target;
   for (const other of targets.keys()) {
     if (isDirectoryHandle(other) && (await other.isSameEntry?.(target))) return other;

@@ -1,9 +1,10 @@
 import {checkArgument} from '../common/options';
-import {removeLeftovers, temporaryName, unlessMissing} from './folder_commit';
+import {removeLeftovers, temporaryName} from './folder_commit';
 import {isFolderPath} from './file_url';
 import {importNode} from './import_node';
 import {newSinkFile, tellingPlace} from './new_file';
 import type {FileSink} from './sink';
+import {unlessMissing} from './unless_missing';
 
 /**
  * A single file, only in Node, whatever name `create` gives it. It is written under a temporary name beside its place, which it takes when

@@ -8,6 +8,7 @@
  * none removes a file that another one has just put in its place.
  */
 import {importNode} from './import_node';
+import {unlessMissing} from './unless_missing';
 import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
 /** What is to be done. */
@@ -281,16 +282,5 @@ async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-/** Null if a file or folder does not exist. */
-export async function unlessMissing<T>(result: Promise<T>): Promise<T | null> {
-  try {
-    return await result;
-  } catch (error) {
-    const {code} = error as {code?: string};
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw error;
   }
 }

@@ -1,13 +1,8 @@
-import {
-  commitFiles,
-  finishCommit,
-  removeLeftovers,
-  temporaryName,
-  unlessMissing,
-} from './folder_commit';
+import {commitFiles, finishCommit, removeLeftovers, temporaryName} from './folder_commit';
 import {newSinkFile, tellingPlace} from './new_file';
 import {importNode} from './import_node';
 import type {FileSink} from './sink';
+import {unlessMissing} from './unless_missing';
 
 /**
  * Files of a folder, only in Node; the folder is made if it does not exist. Files are written under

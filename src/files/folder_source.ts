@@ -1,8 +1,9 @@
 import type {BigIntStats} from 'node:fs';
-import {finishCommit, unlessMissing} from './folder_commit';
+import {finishCommit} from './folder_commit';
 import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
+import {unlessMissing} from './unless_missing';
 
 /** Bytes that are read at a time: Node ends with a failed assertion where 2 GiB or more are asked for. */
 const MAX_READ = 2 ** 30;
@@ -52,6 +53,13 @@ export async function listFolder(owner: string, folder: string): Promise<string[
   }
   await finishCommit(owner, folder);
   return readdir(folder);
+}
+
+/** The path of a folder without links; absolute also if there is no such folder yet. */
+export async function realFolder(folder: string): Promise<string> {
+  const {realpath} = await importNode('node:fs/promises');
+  const {resolve} = await importNode('node:path');
+  return (await unlessMissing(realpath(folder))) ?? resolve(folder);
 }
 
 /**

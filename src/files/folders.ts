@@ -1,10 +1,12 @@
 /** Folders, which a page loads when it needs one: by their path in Node, and by a handle in a browser. */
 import type {DirectoryHandle} from './directory_handle';
 import {folderSink} from './folder_sink';
-import {folderSource, listFolder} from './folder_source';
+import {folderSource, listFolder, realFolder} from './folder_source';
 import {handleSink, handleSource, listHandle} from './handle_folder';
 import type {FileSink} from './sink';
 import type {FileSource} from './source';
+
+export {realFolder};
 
 type Folder = string | DirectoryHandle;
 

@@ -10,7 +10,7 @@
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {mkdir, rename, rm, stat, symlink, writeFile} from 'node:fs/promises';
 import {dirname, join, relative} from 'node:path';
-import {unlessMissing} from '../../files/folder_commit';
+import {unlessMissing} from '../../files/unless_missing';
 
 const COMMIT = /^[\da-f]{40}$/;
 
