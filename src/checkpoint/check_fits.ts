@@ -1,7 +1,7 @@
 import {selects} from '../model/variable_selector';
 import {bindingOptions, cut, mapOptions} from '../common/options';
 import {owloreOptions} from '../owlore/optimizer/options';
-import {withoutNumber} from '../owlore/optimizer/state/variables';
+import {withoutNumber} from '../tfjs/variable_names';
 import {withoutLayerNumbers} from '../common/say_once';
 import {FUNCTION, type Manifest} from './manifest';
 import type {CheckpointParts, LayerWeights} from './parts';

@@ -77,7 +77,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.options = resolveOwLoreOptions(options);
     const {project} = this.options;
     const isAsked = options.rank !== undefined || project !== 'auto';
-    this.projections = new Projections(this.options, isAsked);
+    this.projections = new Projections(this.options, isAsked, (name) => this.states.find(name));
     this.finiteCheck = new FiniteCheck(this.options);
     this.accumulation = new Accumulation(this.states, this.projections, this.options);
     this.startLoading();
@@ -275,11 +275,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const {weightsFromTensors} = await savedState.load();
+    const {weightsFromTensors, findOwners} = await savedState.load();
     const {iterations, calls, skipped, lossSum, halvings, states} =
       await weightsFromTensors(weights);
     this.accumulation.clear();
-    this.states.restore(states);
+    this.states.restore(states, findOwners);
     Object.assign(this.accumulation, {calls, lossSum});
     this.finiteCheck.abandon();
     Object.assign(this.finiteCheck, {skipped, halvings});
@@ -342,6 +342,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     stream: (onGradient: OnGradient) => T,
   ): T {
     this.checkCall();
+    if (this.plans.forgetDisposed()) this.projections.setBlocks(this.plans.blockVariables);
     this.checkSelectorsOnce(variables);
     const {accumulate, accumulation} = this;
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);

@@ -28,9 +28,16 @@ export interface SamplingPlan {
 export class SamplingPlans {
   private plans: SamplingPlan[] = [];
 
-  /** Adds a plan; it replaces plans that have a variable in common with it or whose model is gone. Null: forgets all plans. */
+  /** Adds a plan; it replaces plans that have a variable in common with it. Null: forgets all plans. */
   set(plan: SamplingPlan | null): void {
-    this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
+    this.plans = plan ? [...this.plans.filter((other) => !haveCommon(other, plan)), plan] : [];
+  }
+
+  /** Forgets the plans whose models are gone; false if there are none. */
+  forgetDisposed(): boolean {
+    const before = this.plans;
+    this.plans = before.filter(({blockVariables}) => [...blockVariables].some(registeredVariable));
+    return this.plans.length < before.length;
   }
 
   /** Names of all variables in blocks; null without a plan. */
@@ -58,13 +65,9 @@ export class SamplingPlans {
   }
 }
 
-/** Whether a plan is of a model that still exists and has no variable in common with that of another plan. */
-function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): boolean {
-  const names = [...blockVariables];
-  return (
-    names.some((name) => registeredVariable(name)) &&
-    !names.some((name) => other.blockVariables.has(name))
-  );
+/** Whether two plans have a variable in common. */
+function haveCommon({blockVariables}: SamplingPlan, other: SamplingPlan): boolean {
+  return [...blockVariables].some((name) => other.blockVariables.has(name));
 }
 
 /** An optimizer that takes a {@link SamplingPlan}. */

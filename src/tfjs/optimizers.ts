@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {NamedTensor} from '@tensorflow/tfjs-core/dist/tensor_types';
 import {replaceMethods} from './methods';
+import {withoutNumber} from './variable_names';
 
 /** tfjs's own optimizers. */
 const tfjsOptimizers = [
@@ -35,6 +36,8 @@ export function keepStateByName(optimizer: tf.Optimizer): void {
   if (byName.has(optimizer) || !isTfjsOptimizer(optimizer)) return;
   byName.add(optimizer);
   const {applyGradients} = optimizer;
+  /** The variables, by the names that their state has. */
+  const variables = new Map<string, string>();
   replaceMethods(optimizer, {
     applyGradients(gradients) {
       const given = new Map(
@@ -43,14 +46,41 @@ export function keepStateByName(optimizer: tf.Optimizer): void {
           : Object.entries(gradients),
       );
       const names = namesOfState(optimizer);
-      const {registeredVariables} = tf.engine();
-      // What was loaded from a file may have other names: then the position is all there is.
-      const isLoaded = names.length > 0 && !names.some((name) => name in registeredVariables);
-      const all = isLoaded ? [...given.keys()] : [...new Set([...names, ...given.keys()])];
-      const list = all.map((name) => ({name, tensor: given.get(name) ?? null}));
+      findOwners(variables, names, [...given.keys()]);
+      const list = [...new Set([...names, ...variables.keys()])].map((state) => {
+        const name = variables.get(state) ?? state;
+        return {name, tensor: given.get(name) ?? null};
+      });
       applyGradients.call(optimizer, list as NamedTensor[]);
     },
   });
+}
+
+/**
+ * Adds the variables called `given` to those whose state is known, by its names. State that was loaded from a file is that of the variable
+ * whose name differs by a number alone, since tfjs renames variables while those of the saved model exist; if no name is alike, that in
+ * its place.
+ */
+function findOwners(
+  variables: Map<string, string>,
+  names: readonly string[],
+  given: readonly string[],
+): void {
+  const known = new Set(variables.values());
+  const isAlike = (name: string, state: string): boolean =>
+    withoutNumber(state) === withoutNumber(name);
+  const isByPlace =
+    known.size === 0 &&
+    names.length === given.length &&
+    !given.some((name) => names.some((state) => isAlike(name, state)));
+  for (const [i, name] of given.entries()) {
+    if (known.has(name)) continue;
+    const isFree = (state: string): boolean => !variables.has(state) && !given.includes(state);
+    const alike = names.includes(name)
+      ? name
+      : names.find((state) => isFree(state) && isAlike(name, state));
+    variables.set(alike ?? (isByPlace ? names[i]! : name), name);
+  }
 }
 
 /** Names of the variables of which one of tfjs's own optimizers has state, in its order. */

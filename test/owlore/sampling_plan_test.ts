@@ -338,6 +338,82 @@ describe('steps of several batches', () => {
   });
 });
 
+describe("what 'auto' projects", () => {
+  const inBlocks: LayerSamplingOptions = {blocks: /^b/, gamma: 1, interval: 1, seed: 5};
+  let data: [tf.Tensor2D, tf.Tensor2D];
+  let tensorsBefore: number;
+  beforeEach(() => {
+    tensorsBefore = tf.memory().numTensors;
+    data = [1, 2].map((seed) => tf.randomNormal([4, 6], 0, 1, 'float32', seed)) as typeof data;
+  });
+  afterEach(() => {
+    tf.dispose(data);
+    expect(tf.memory().numTensors, 'tensors left').to.equal(tensorsBefore);
+  });
+
+  /** The blocks, and a layer of their size that is in none. */
+  function compiled(optimizer: tf.Optimizer): tfl.Sequential {
+    const model = tfl.sequential({
+      layers: [...blocks, 'last'].map((name, i) =>
+        tfl.layers.dense({
+          ...{name, units: 6, inputShape: [6]},
+          kernelInitializer: tfl.initializers.glorotNormal({seed: i + 1}),
+        }),
+      ),
+    });
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    return model;
+  }
+
+  const fit = (model: tfl.LayersModel, callbacks: tfl.Callback[] = []): Promise<unknown> =>
+    model.fit(...data, {epochs: 8, verbose: 0, callbacks});
+
+  it('stays projected if the blocks become known later, in the same program or after a restart', async () => {
+    const results: number[][][] = [];
+    for (const project of ['auto', /kernel/] as const) {
+      const options: OwLoreOptions = {learningRate: 0.05, rank: 2, state: 'keep', project};
+      const optimizer = new OwLoreOptimizer(options);
+      const model = compiled(optimizer);
+      await infoLines(async () => {
+        await fit(model);
+        await fit(model, [new LayerSamplingCallback(inBlocks)]);
+      });
+      const state = await optimizer.getWeights();
+      const resumed = new OwLoreOptimizer(options);
+      await resumed.setWeights(state);
+      tf.dispose(state.map(({tensor}) => tensor));
+      model.compile({optimizer: resumed, loss: 'meanSquaredError'});
+      await infoLines(async () => {
+        await fit(model, [new LayerSamplingCallback(inBlocks)]);
+      });
+      results.push(await values(model));
+      for (const each of [optimizer, resumed, model]) each.dispose();
+    }
+    expect(results[0]).to.deep.equal(results[1]);
+  });
+
+  it('does not depend on the blocks of a model that is gone', async () => {
+    const bytes: number[] = [];
+    for (const hasOther of [false, true]) {
+      const optimizer = new OwLoreOptimizer({rank: 2});
+      if (hasOther) {
+        const other = compiled(optimizer);
+        await infoLines(async () => {
+          await fit(other, [new LayerSamplingCallback(inBlocks)]);
+        });
+        other.dispose();
+      }
+      const model = compiled(optimizer);
+      await infoLines(async () => {
+        await fit(model);
+      });
+      bytes.push(optimizer.stateBytes);
+      for (const each of [optimizer, model]) each.dispose();
+    }
+    expect(bytes[1]).to.equal(bytes[0]);
+  });
+});
+
 describe('a loop of one’s own', () => {
   const data = (): [tf.Tensor2D, tf.Tensor2D] => [tf.ones([2, 6]), tf.ones([2, 1])];
 

@@ -91,6 +91,45 @@ describe("tfjs's own optimizers in a loop around minimize, with a callback", () 
     }
   }
 
+  it('go on from the state of a saved model while that model exists, also where few blocks are on', async () => {
+    const model = createModel([3, 3, 3, 3]);
+    model.compile({optimizer: tf.train.adam(0.02), loss: 'meanSquaredError'});
+    const config = {epochs: 3, verbose: 0, shuffle: false};
+    await model.fit(x, y, config);
+    let artifacts: tf.io.ModelArtifacts | undefined;
+    await model.save(
+      tf.io.withSaveHandler((saved) => {
+        artifacts = saved;
+        return Promise.resolve({
+          modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'},
+        });
+      }),
+      {includeOptimizer: true},
+    );
+    const load = (): Promise<tfl.LayersModel> => tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
+    const [stock, all, few] = [await load(), await load(), await load()];
+    await stock.fit(x, y, {...config, epochs: 1});
+    const firstStep = weightsOf(stock);
+    await stock.fit(x, y, {...config, epochs: 1});
+    await all.fit(x, y, {...config, epochs: 2, callbacks: [new LayerSamplingCallback({gamma: 4})]});
+    expect(weightsOf(all)).to.deep.equal(weightsOf(stock));
+
+    const callback = new LayerSamplingCallback({probabilities: [0, 0, 1, 0], interval: 1});
+    await few.fit(x, y, {...config, epochs: 1, callbacks: [callback]});
+    const before = weightsOf(model);
+    expect(callback.blockHistory.periods).to.deep.equal([['block2']]);
+    // kernel and bias of block 2 and of the head made the step that Adam makes of the saved moments
+    const isOn = [4, 5, 8, 9];
+    expect(weightsOf(few)).to.deep.equal(
+      before.map((values, i) => (isOn.includes(i) ? firstStep[i] : values)),
+    );
+    expect((await few.optimizer.getWeights()).length).to.equal(1 + 2 * 10);
+    for (const each of [model, stock, all, few]) {
+      each.optimizer.dispose();
+      each.dispose();
+    }
+  });
+
   it('go on from state that was loaded into variables of other names, by position', async () => {
     const train = (model: tfl.LayersModel, optimizer: tf.Optimizer): void => {
       const callback = new LayerSamplingCallback({gamma: 4, interval: 2});

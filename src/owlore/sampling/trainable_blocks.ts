@@ -55,8 +55,7 @@ export class TrainableBlocks {
     if (trained.size === 0) {
       throw new Error(
         `${owner}: no weight of the model is trainable: tfjs trains those that were when the model was compiled, and ` +
-          'still are; set layer.trainable = true and compile the model again (of a GAN whose discriminator was compiled ' +
-          'before it was frozen: set discriminator.trainable = true before each of its steps, and before step() of its callback)',
+          "still are; set layer.trainable = true and compile the model again (a GAN's discriminator: see docs/your-model.md)",
       );
     }
     this.names = blocks

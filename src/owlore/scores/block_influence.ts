@@ -94,8 +94,9 @@ function cosines(block: string, input: tf.Tensor, output: tf.Tensor, mask?: tf.T
     );
   }
   const dot = (a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.mul(a, b), input.rank - 1);
-  const lengths = tf.sqrt(tf.mul(dot(input, input), dot(output, output)));
-  const cosine = tf.divNoNan(dot(input, output), lengths);
+  // each length by itself: the product of their squares would overflow, or be 0, far sooner
+  const [inputs, outputs] = [input, output].map((x) => tf.sqrt(dot(x, x)));
+  const cosine = tf.divNoNan(dot(input, output), tf.mul(inputs!, outputs!));
   const rows = tf.onesLike(cosine);
   const counted = mask ? [cosine, rows].map((x) => maskRows(x, [], mask)) : [cosine, rows];
   return tf.stack(counted.map((x) => tf.sum(x)));

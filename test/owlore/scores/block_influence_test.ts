@@ -49,6 +49,27 @@ describe('blockInfluenceScores', () => {
     model.dispose();
   });
 
+  it('is the same at any scale of what passes through', async () => {
+    const kernelInitializer = tfl.initializers.glorotNormal({seed: 2});
+    const block = tfl.layers.dense({units: 4, name: 'scaled', kernelInitializer, inputShape: [4]});
+    const model = tfl.sequential({layers: [block]});
+    const influences: number[] = [];
+    for (const scale of [1, 1e-12, 1e12]) {
+      const x = tf.tensor2d(
+        [1, -2, 3, 4].map((value) => value * scale),
+        [1, 4],
+      );
+      const {scores} = await blockInfluenceScores(model, [x], {blocks: ['scaled']});
+      influences.push(scores[0]!);
+      x.dispose();
+    }
+    // rounding of the scale, the product, the sums of four and the cosine
+    for (const influence of influences)
+      expect(influence).to.be.closeTo(influences[0]!, 16 * 2 ** -24);
+    expect(influences[0]).to.be.greaterThan(0.01);
+    model.dispose();
+  });
+
   const dense = (units: number, name: string) =>
     tfl.layers.dense({units, name, useBias: false, kernelInitializer: 'ones'});
 

@@ -118,10 +118,14 @@ export class Projections {
   /** Whether the summary for these blocks was made. */
   private isSummarized = false;
 
-  /** @param isAsked Whether the user has chosen what is projected, or the rank, so that it matters if something is not. */
+  /**
+   * @param isAsked Whether the user has chosen what is projected, or the rank, so that it matters if something is not.
+   * @param stateOf The state of the variable of a name: `auto` goes on with it as it is, whatever the blocks are by now.
+   */
   constructor(
     private readonly options: ProjectionOptions,
     private readonly isAsked = false,
+    private readonly stateOf?: (name: string) => {moments: unknown; basis: unknown} | undefined,
   ) {}
 
   /** Decides anew, with other blocks. */
@@ -136,8 +140,10 @@ export class Projections {
     const key = `${variable.shape} ${variable.name}`;
     let projection = this.decided.get(key);
     if (projection === undefined) {
-      const {rank, side} = this.options;
-      const isCandidate = this.isChosen(variable) && !isDepthwiseKernel(variable.name);
+      const {rank, side, project} = this.options;
+      const state = project === 'auto' ? this.stateOf?.(variable.name) : undefined;
+      const isChosen = state?.moments ? state.basis !== null : this.isChosen(variable);
+      const isCandidate = isChosen && !isDepthwiseKernel(variable.name);
       projection = isCandidate ? planProjection(variable.shape, rank, side) : null;
       this.decided.set(key, projection);
     }

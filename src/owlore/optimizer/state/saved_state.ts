@@ -7,6 +7,8 @@ import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_te
 import {emptyState, type SavedPlace, type SavedStates, type VariableState} from './state';
 import type {NamedTensor} from './variables';
 
+export {findOwners} from './saved_owners';
+
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 
 /** What is saved of an optimizer. */

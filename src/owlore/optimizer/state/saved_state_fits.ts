@@ -1,9 +1,10 @@
 /** Whether a saved state can be that of a variable, whatever the options of the optimizer are. */
 import * as tf from '@tensorflow/tfjs-core';
 import {SIDES} from '../../../kernels/kernel_names';
+import {withoutNumber} from '../../../tfjs/variable_names';
 import {matrixSizes} from './projector';
 import {fits, shapesOf, type VariableState} from './state';
-import {registeredVariable, withoutNumber} from './variables';
+import {registeredVariable} from './variables';
 
 /**
  * Throws if a saved state cannot belong to the variable of its name, whatever the options are. A variable whose name differs

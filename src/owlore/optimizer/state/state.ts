@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isFactored} from '../../../tape/gradient';
+import {newestNumbers, withoutNumber} from '../../../tfjs/variable_names';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
-import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
+import {registeredVariable} from './variables';
 
 /** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */
 export interface Moments {
@@ -75,11 +76,23 @@ export interface SavedPlace {
 /** The states as they are saved, by variable; `state` is null for a variable that has only a place. */
 export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}>;
 
+/**
+ * The names of the variables to which saved states belong, by the names of the states; without those that belong to none.
+ *
+ * @param states Names of the states.
+ * @param names Those of all variables of the coming step.
+ */
+export type FindOwners = (
+  saved: SavedStates,
+  states: readonly string[],
+  names: readonly string[],
+) => Map<string, string>;
+
 /** States by variable name, each made when it is first needed: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
   /** The restored states with their places, until the first step shows to which variables they belong. */
-  private restored: SavedStates | null = null;
+  private restored: {saved: SavedStates; findOwners: FindOwners} | null = null;
   /** Names of all variables of the last step. */
   private listed: readonly string[] = [];
 
@@ -144,7 +157,7 @@ export class StateStore {
 
   /** All states with what {@link restore} needs to give them back. */
   toSave(): SavedStates {
-    if (this.restored) return this.restored;
+    if (this.restored) return this.restored.saved;
     this.freeOrphans();
     const {listed} = this;
     const others = [...this.states.keys()].filter((name) => !listed.includes(name));
@@ -166,17 +179,17 @@ export class StateStore {
     return this.restored !== null;
   }
 
-  /** Frees all states and takes over saved ones. */
-  restore(saved: SavedStates): void {
+  /** Frees all states and takes over saved ones, whose variables `findOwners` finds. */
+  restore(saved: SavedStates, findOwners: FindOwners): void {
     this.clear();
     for (const [name, {state}] of saved) if (state) this.states.set(name, state);
-    this.restored = saved;
+    this.restored = {saved, findOwners};
   }
 
   /**
    * Takes the names of all variables of the coming step, trainable or not, in the caller's order. At the first call after
-   * {@link restore} the saved states go to their variables: by name, or by {@link renamings} if tfjs has renamed the variables.
-   * States that fit no variable are freed, and a log line says so. Those of variables that no longer exist are freed at every call.
+   * {@link restore} the saved states go to their variables; those that fit none are freed. Those of variables that no longer exist are
+   * freed at every call.
    */
   identify(names: readonly string[]): void {
     this.listed = names;
@@ -186,57 +199,19 @@ export class StateStore {
       this.freeOrphans();
       return;
     }
-    const renamed = renamings(restored, names);
-    // The restored states may belong to another model that exists: it keeps them, and the trained one has none.
-    const areOthers =
-      renamed?.size === 0 && ![...restored.keys()].some((name) => names.includes(name));
-    const lost: string[] = [];
     const states = [...this.states];
     this.states.clear();
+    const owners = restored.findOwners(
+      restored.saved,
+      states.map(([name]) => name),
+      names,
+    );
     for (const [name, state] of states) {
-      const isLost = renamed === null || (!renamed.has(name) && !registeredVariable(name));
-      if (isLost) tf.dispose(stateTensors(state));
-      else this.states.set(renamed.get(name) ?? name, state);
-      if (isLost || areOthers) lost.push(name);
+      const owner = owners.get(name);
+      if (owner === undefined) tf.dispose(stateTensors(state));
+      else this.states.set(owner, state);
     }
-    if (lost.length > 0) console.warn(lossMessage(lost));
   }
-}
-
-/**
- * The new names of saved variables that tfjs has renamed: it appends `_1`, `_2`, … to a name that was ever taken. They are found
- * all together or not at all. There must be as many variables as in the last step that was saved, and each name, apart from such a
- * number, must equal the saved one in the same place, and none that was not in that step. If a saved name exists now, it belongs to the variable of that name, unless that variable is
- * another model's: a model that existed when the state was saved, while none of the renamed variables did.
- *
- * @returns null if saved names belong to variables that are in other places.
- */
-function renamings(saved: SavedStates, names: readonly string[]): Map<string, string> | null {
-  const none = new Map<string, string>();
-  const before = [...saved].filter(([, {place}]) => place >= 0);
-  before.sort(([, a], [, b]) => a.place - b.place);
-  const isSame = (old: string, i: number): boolean =>
-    [old, withoutNumber(old)].some((base) => [names[i]!, withoutNumber(names[i]!)].includes(base));
-  const bases = new Set(names.map(withoutNumber));
-  const isWhole =
-    before.length === names.length &&
-    [...saved].every(([old, {place}]) => place >= 0 || !bases.has(withoutNumber(old))) &&
-    before.every(([old, {place}], i) => place === i && isSame(old, i));
-  const areAllThere = before.every(([old]) => names.includes(old));
-  if (!isWhole || areAllThere) return none;
-  if (before.some(([old], i) => old !== names[i] && names.includes(old))) return null;
-  const isFree = ([old, {newest}]: (typeof before)[number], i: number): boolean =>
-    old === names[i] || !registeredVariable(old) || numberOf(names[i]!) > newest;
-  if (!before.every(isFree)) return null;
-  return new Map(before.map(([old], i) => [old, names[i]!]));
-}
-
-function lossMessage(lost: readonly string[]): string {
-  const others = lost.length > 1 ? ` and ${lost.length - 1} others` : '';
-  return (
-    `OwLoreOptimizer: it is not certain to which variables the saved state of '${lost[0]}'${others} belongs, so they start ` +
-    'anew; load it before another model of the same layer names is made, or dispose of that one first'
-  );
 }
 
 /** States as they were before a step: their clocks, and whether they had a basis. */

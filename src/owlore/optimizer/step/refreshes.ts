@@ -16,7 +16,7 @@ import {
 } from '../state/basis';
 import type {ResolvedOwLoreOptions} from '../options';
 import {asMatrix, basisShape} from '../state/projector';
-import {withoutNumber} from '../state/variables';
+import {withoutNumber} from '../../../tfjs/variable_names';
 import type {Update} from './pending_update';
 
 /** The most numbers that gradients which wait for each other may have; 8 MB. */
