@@ -60,6 +60,13 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
     for (const tensor of saved) recording.holds.release(tensor);
     return result;
   }
+  // A variable that something after the segment assigns to: the second run reads what the first has read.
+  recording.onAssign.push((variable) => {
+    if (run.assigned.has(variable) || !run.outside.includes(variable)) return;
+    const before = recording.holds.hold(variable);
+    run.assigned.set(variable, before);
+    saved.push(before);
+  });
   recording.add({
     kernelName: 'recomputed segment',
     inputs: Object.fromEntries(

@@ -7,6 +7,7 @@ import {
   opDepth,
   shapeOnly,
   tidy,
+  watchAssignments,
   type GradientFunction,
   type InputGradients,
   type OpCall,
@@ -68,6 +69,9 @@ export class Recording {
     dependent: Set<number>;
   } | null = null;
 
+  /** What segments do, while the recording runs, before a variable is assigned to. */
+  readonly onAssign: Array<(variable: tf.Variable) => void> = [];
+
   /** @param factoredAxes Of the leaves whose gradients may be factored, by id: the axis along which their rows are asked for. */
   constructor(
     leaves: readonly tf.Tensor[],
@@ -82,7 +86,10 @@ export class Recording {
     const intercept = (call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] => this.runOp(call, run);
     Recording.active = this;
     try {
-      return insideOfGradient(() => interceptOps(intercept, () => tidy('forward', f)));
+      return watchAssignments(
+        (variable) => this.onAssign.forEach((note) => note(variable)),
+        () => insideOfGradient(() => interceptOps(intercept, () => tidy('forward', f))),
+      );
     } catch (error) {
       this.holds.dispose();
       throw error;

@@ -18,7 +18,9 @@ export interface SegmentRun {
   outside: tf.Tensor[];
   /** Tensors over the data of `outside`, except for variables; to be released. */
   held: tf.Tensor[];
-  /** Variables that the segment assigned to, with the values before, held (BatchNorm's moving averages). */
+  /**
+   * Variables that the segment assigned to (BatchNorm's moving averages), or what came after it, with the values before, held.
+   */
   assigned: Map<tf.Variable, tf.Tensor>;
   /** The random numbers that it drew. */
   drawn: readonly number[];

@@ -98,14 +98,20 @@ export function variableGrads(
     varList == null ||
       (Array.isArray(varList) && varList.every((variable) => variable instanceof tf.Variable)),
   );
-  const named: Record<string, tf.Tensor | null> = {};
+  const computed = new Map<string, tf.Tensor>();
   const value = keeping((keep) =>
     streamVariableGrads(f, varList, ({name}, gradient) => {
-      named[name] = keep(gradient);
+      computed.set(name, keep(gradient));
     }),
   );
-  for (const {name, trainable} of varList ?? []) if (!trainable) named[name] = null;
-  return {value, grads: named as tf.NamedTensorMap};
+  // in the variables' order: by the place in it tfjs's optimizers find their state
+  const grads: Record<string, tf.Tensor | null> = {};
+  for (const {name} of varList ?? Object.values(tf.engine().registeredVariables)) {
+    const gradient = computed.get(name);
+    if (gradient) grads[name] = gradient;
+  }
+  for (const {name, trainable} of varList ?? []) if (!trainable) grads[name] = null;
+  return {value, grads: grads as tf.NamedTensorMap};
 }
 
 /**

@@ -302,11 +302,16 @@ export function withRevived<T>(tensors: readonly tf.Tensor[], body: () => T): T 
   const disposed = tensors.filter((tensor) => tensor.isDisposed) as unknown as Array<{
     isDisposedInternal: boolean;
   }>;
-  for (const tensor of disposed) tensor.isDisposedInternal = false;
+  // what `body` disposes of again is not the engine's any more
+  const revived = {isDisposedInternal: false, dispose: () => undefined};
+  for (const tensor of disposed) Object.assign(tensor, revived);
   try {
     return body();
   } finally {
-    for (const tensor of disposed) tensor.isDisposedInternal = true;
+    for (const tensor of disposed) {
+      tensor.isDisposedInternal = true;
+      Reflect.deleteProperty(tensor, 'dispose');
+    }
   }
 }
 

@@ -478,6 +478,54 @@ describeBackends('recomputeGrad', (backend) => {
     w.dispose();
   });
 
+  it('reads variables as they were, also where something after it assigns to them', async () => {
+    const w = tf.variable(tf.tensor1d([1, 2]));
+    const scale = tf.variable(tf.tensor1d([3, 3]), false);
+    const gradientOf = async (part: (f: () => tf.Tensor) => () => tf.Tensor): Promise<unknown> => {
+      const {numTensors} = tf.memory();
+      tf.tidy(() => scale.assign(tf.tensor1d([3, 3])));
+      const {value, grads} = collectGradients(() => {
+        const y = part(() => tf.mul(w, scale))();
+        const z = part(() => tf.mul(w, scale))();
+        scale.assign(tf.mul(scale, 10));
+        scale.assign(tf.mul(scale, 10));
+        return tf.sum(tf.square(tf.add(y, z))) as tf.Scalar;
+      }, [w]);
+      const result = [await value.array(), await grads[0]!.array(), await scale.array()];
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      expect(tf.memory().numTensors).to.equal(numTensors);
+      return result;
+    };
+    const plain = await gradientOf((f) => f);
+    expect(await gradientOf((f) => recomputeGrad(f))).to.deep.equal(plain);
+    expect(plain).to.deep.equal([180, [72, 144], [300, 300]]);
+    tf.dispose([w, scale]);
+  });
+
+  it('may dispose of what it is given, each time', async () => {
+    const w = tf.variable(tf.tensor1d([1, 2]));
+    const gradientOf = async (
+      part: (f: (x: tf.Tensor) => tf.Tensor) => (x: tf.Tensor) => tf.Tensor,
+    ): Promise<unknown> => {
+      const {numTensors} = tf.memory();
+      const {value, grads} = collectGradients(() => {
+        const squareAndFree = (x: tf.Tensor): tf.Tensor => {
+          const y = tf.square(x);
+          x.dispose();
+          return tf.mul(y, w);
+        };
+        return tf.sum(part(squareAndFree)(tf.exp(w))) as tf.Scalar;
+      }, [w]);
+      const result = [await value.array(), await grads[0]!.array()];
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      expect(tf.memory().numTensors).to.equal(numTensors);
+      return result;
+    };
+    const plain = await gradientOf((f) => f);
+    expect(await gradientOf((f) => recomputeGrad(f))).to.deep.equal(plain);
+    w.dispose();
+  });
+
   it('runs again on inputs that a tidy has disposed of', async () => {
     const w = tf.variable(tf.scalar(3));
     const inputs: tf.Tensor[] = [];

@@ -91,6 +91,24 @@ describe('what stock tfjs refuses', () => {
 });
 
 describe('variableGrads', () => {
+  it('has the order of the variables, in which optimizers of tfjs keep their state', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => tf.variable(tf.scalar(2), name !== 'c', `in_order_${name}`)); // prettier-ignore
+    const loss = (names: 'ab' | 'ba') => (): tf.Scalar =>
+      tf.tidy(() => {
+        const [first, second] = names === 'ab' ? [a!, b!] : [b!, a!];
+        return tf.add(tf.mul(tf.square(first), 3), tf.add(second, c!));
+      });
+    for (const list of [undefined, [a!, c!, b!]]) {
+      for (const names of ['ab', 'ba'] as const) {
+        const {value, grads} = variableGrads(loss(names), list);
+        const stock = tf.variableGrads(loss(names), list);
+        expect(Object.keys(grads)).to.deep.equal(Object.keys(stock.grads));
+        tf.dispose([value, grads, stock] as tf.TensorContainer);
+      }
+    }
+    tf.dispose([a!, b!, c!]);
+  });
+
   it('takes all variables that are trained if it is told of none', async () => {
     const [w, frozen] = tf.tidy(() => [
       tf.variable(tf.scalar(2)),

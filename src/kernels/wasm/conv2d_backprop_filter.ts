@@ -32,10 +32,15 @@ export const conv2DBackpropFilter: WasmKernel<'x' | 'dy', tf.Conv2DBackpropFilte
   );
   const {batchSize, inChannels, outChannels, outHeight, outWidth, strideHeight, strideWidth} = info;
   const {top, bottom, left, right} = info.padInfo;
+  // `pad` as a number may stand for more output than the padded input gives, where the two strides or sides of the filter differ
+  const lacksRows =
+    info.filterHeight + (outHeight - 1) * strideHeight - (info.inHeight + top + bottom);
+  const lacksColumns =
+    info.filterWidth + (outWidth - 1) * strideWidth - (info.inWidth + left + right);
   const paddings = [
     [0, 0],
-    [top, bottom],
-    [left, right],
+    [top, bottom + Math.max(0, lacksRows)],
+    [left, right + Math.max(0, lacksColumns)],
     [0, 0],
   ];
   const padded = callKernel(tf.PadV2, backend, {x}, {paddings, constantValue: 0});

@@ -46,6 +46,24 @@ describeWasm('Conv2DBackpropFilter on wasm', () => {
       fuzz(100),
     ));
 
+  it('reads nothing behind its tensor where a number of pixels to pad gives too little for the output', async () => {
+    const x = randomOperand([1, 2, 5, 1], 3);
+    // the output that tfjs computes from the filter's height and the vertical stride alone
+    const dy = randomOperand([1, 3, 6, 1], 4);
+    const attrs = {strides: [1, 3], pad: 1, dataFormat: 'NHWC', filterShape: [2, 2, 1, 1]};
+    await expectSameAsCpu(
+      [x, dy],
+      (image, gradient) =>
+        tf
+          .engine()
+          .runKernel(
+            tf.Conv2DBackpropFilter,
+            {x: image, dy: gradient},
+            attrs as unknown as tf.NamedAttrMap,
+          ) as tf.Tensor,
+    );
+  });
+
   it('refuses channels first, as the forward kernel does', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
