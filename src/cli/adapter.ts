@@ -15,6 +15,7 @@ import type {Context} from './command';
 import {isHubName, isThere} from './options';
 import {NAMES} from './run_files';
 import {UsageError} from './usage_error';
+import {quoted} from './words';
 
 /** A model, and the adapter that belongs into it. */
 export interface LocatedModel {
@@ -93,7 +94,7 @@ function checkNoRun(called: string, path: string): void {
   const adapter = join(run, NAMES.adapter);
   const way = isAdapterFolder(adapter)
     ? `it has the adapter '${adapter}'`
-    : `finetune --resume ${run} goes on with it`;
+    : `finetune --resume ${quoted(run)} goes on with it`;
   throw new UsageError(`${called}: the run in '${run}' has no model; ${way}`);
 }
 
@@ -148,7 +149,7 @@ function baseOf({called, source, base: {model, revision}}: FoundAdapter): string
     if (isThere('file', join(folder, 'config.json'))) return folder;
     return fail(`${show(model)}, a folder without a config.json`);
   }
-  const isPinned = typeof revision === 'string' && !model.includes('@');
+  const isPinned = typeof revision === 'string' && revision !== '' && !model.includes('@');
   const name = parseHubName(isPinned ? `${model}@${revision}` : model);
   return name
     ? hubNameText(name)

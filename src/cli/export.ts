@@ -54,7 +54,10 @@ export const exportModel = defineCommand({
     const onPlanned = (bytes: number): Promise<void> => checkRoom(output, bytes, context);
     const {dtype, size} = await interruption.stopTidily(() =>
       withDownloads(context, (onDownload) =>
-        exportGguf(source, output, {dtype: wanted, onDownload, onPlanned, onProgress}),
+        exportGguf(source, output, {
+          ...{dtype: wanted, onDownload, onPlanned, onProgress},
+          request: {signal},
+        }),
       ),
     );
     progress?.end();

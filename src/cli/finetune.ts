@@ -53,6 +53,7 @@ import {saveInOwnType, type SavedModel} from './saved_dtype';
 import {prepareData, type TrainingData} from './training_data';
 import {learningRates, tenthOf} from '../training_defaults';
 import {messageOf} from './usage_error';
+import {quoted} from './words';
 
 export const finetune = defineCommand({
   name: 'finetune',
@@ -341,7 +342,7 @@ async function keepTraining(
       await saveCheckpoint();
     }
     console.note(
-      `the training is in a checkpoint; to save its model: finetune --resume ${folder.path}`,
+      `the training is in a checkpoint; to save its model: finetune --resume ${quoted(folder.path)}`,
     );
   } catch (cause) {
     console.note(`warning: the training could not be saved either: ${messageOf(cause)}`);

@@ -15,7 +15,7 @@ import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
 import {printValues} from './table';
 import type {TrainingMonitor} from './training_monitor';
-import {counted} from './words';
+import {counted, quoted} from './words';
 
 /** The outcome of training. */
 export interface Trained {
@@ -126,11 +126,6 @@ function nextCommands(
       command: command('finetune', ...of, ...withData(data), '--output', '…'),
     },
   ];
-}
-
-/** A word as a shell takes it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./…-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {

@@ -20,7 +20,7 @@ import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
 import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
 import {messageOf} from './usage_error';
-import {counted} from './words';
+import {counted, quoted} from './words';
 
 /** By the names that the option `engine` has for them. */
 export const engines: Record<FinetuneSettings['engine'], Engine> = {
@@ -153,7 +153,7 @@ export async function train(
     const {stopSignal} = error as StoppedError;
     // which is not in the folder
     const by = settings.engine === 'torch' && context.given.has('python');
-    const args = `--resume ${folder.path}${by ? ` --python ${settings.python}` : ''}`;
+    const args = `--resume ${quoted(folder.path)}${by ? ` --python ${quoted(String(settings.python))}` : ''}`;
     const goOn = monitor.batches > 0 ? `; to go on: finetune ${args}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {

@@ -3,6 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import type {Context} from './command';
 import type {RunFolder} from './run_folder';
 import {messageOf} from './usage_error';
+import {quoted} from './words';
 
 /** Errors of a full disk, and of a quota that is used up. */
 const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
@@ -62,7 +63,7 @@ export async function untilSaved<T>(
       const named = errorIn(path, error);
       if (!isFullDisk(error) || stop?.aborted) throw named;
       const message = messageOf(named);
-      const goOn = `the run goes on by finetune --resume ${path}`;
+      const goOn = `the run goes on by finetune --resume ${quoted(path)}`;
       if (console.canAsk(stdin)) {
         const what = move ? ', or type the path of another folder for the run' : '';
         console.note(`${message}. Make room and press Enter${what}; Ctrl-D ends the run`);

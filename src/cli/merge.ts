@@ -2,6 +2,7 @@
 import {readdirSync} from 'node:fs';
 import {resolve} from 'node:path';
 import {floatTypes, type FloatType} from '../files/float_type';
+import {isPassingName} from '../files/folder_commit';
 import {saveLlama} from '../llama/index';
 import {fileNameOf} from '../llama/text/data_file';
 import {defineCommand} from './command';
@@ -51,7 +52,7 @@ export const merge = defineCommand({
     for (const [name, place] of Object.entries(inputs))
       if (place !== undefined && !isHubName(place))
         checkInputsOutside(given, output, {[name]: place});
-    if (isThere('folder', output) && readdirSync(output).length > 0)
+    if (isThere('folder', output) && readdirSync(output).some((name) => !isPassingName(name)))
       throw new UsageError(
         `${given.get('output')!}: the folder '${output}' is not empty; name another one`,
       );

@@ -30,6 +30,7 @@ interface OutputSettings {
   adapter?: string | undefined;
   data?: string | undefined;
   prompts?: string | undefined;
+  chatTemplate?: string | undefined;
 }
 
 /**
@@ -39,7 +40,7 @@ interface OutputSettings {
  * @throws UsageError if the file is one that the command reads, also under another name, or if it is there and `overwrite` is false.
  */
 export function checkOutputFile(settings: OutputSettings, {given, configFile}: Context): void {
-  const {output, model, adapter, data, prompts} = settings;
+  const {output, model, adapter, data, prompts, chatTemplate} = settings;
   const found = output === undefined ? null : statsOf(output);
   if (output === undefined || !found?.isFile()) return;
   const called = given.get('output')!;
@@ -49,6 +50,7 @@ export function checkOutputFile(settings: OutputSettings, {given, configFile}: C
       '--adapter': adapter,
       '--data': data,
       '--prompts': prompts,
+      '--chat-template': chatTemplate,
       '--config': configFile,
     },
   };

@@ -14,6 +14,7 @@ import {kindOf} from '../files/own_files';
 import {cut} from '../common/options';
 import {currentOf, filesOfRun, foreignIn, isDone, NAMES, survey, UNFINISHED} from './run_files';
 import {asUsage, messageOf, UsageError} from './usage_error';
+import {quoted} from './words';
 
 /**
  * Checks that a run may write to `path`; leaves everything as it was.
@@ -61,7 +62,7 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
   if (!overwrite) {
     throw new UsageError(
       hasStopped(path)
-        ? `${called}: the folder '${path}' has a run that was stopped; finetune --resume ${path} goes on with it, and --overwrite replaces it`
+        ? `${called}: the folder '${path}' has a run that was stopped; finetune --resume ${quoted(path)} goes on with it, and --overwrite replaces it`
         : `${called}: the folder '${path}' is not empty; take another one, or --overwrite, which replaces an earlier run in it`,
     );
   }

@@ -73,7 +73,6 @@ export const scores = defineCommand({
     }
     checkOutputFile(settings, context);
     const result = await (needsData ? scoresOfTexts : scoresOfWeights)(settings, context);
-    print(result, context);
     if (output !== undefined) {
       try {
         const file = await openOutputFile(output, settings.overwrite);
@@ -89,6 +88,8 @@ export const scores = defineCommand({
       }
       context.console.note(`Scores: ${output}`);
     }
+    // after the file is there: whoever reads what is printed may stop
+    print(result, context);
     return result;
   },
 });

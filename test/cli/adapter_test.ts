@@ -11,6 +11,7 @@ import {join, relative} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {locateModel, mergingBytes, type LocatedModel} from '../../src/cli/adapter';
+import {temporaryNameOf} from '../../src/files/folder_commit';
 import {openSource} from '../../src/files/open_source';
 import {loadLlama, saveLlama, type HostTensor} from '../../src/llama';
 import {applyLora} from '../../src/lora';
@@ -248,6 +249,16 @@ describe('adapters on the command line', function () {
         expect([code, stderr]).to.satisfy(() => code === 2 && message.test(stderr), stderr);
       }
       expect(existsSync(join(folder.path, 'x'))).to.equal(false);
+    });
+
+    it('takes a folder in which one that was killed has left a part', async () => {
+      const output = join(folder.path, 'left');
+      mkdirSync(output);
+      const writer = {host: '0@another', pid: 1, processStart: 1};
+      const part = temporaryNameOf('model.safetensors', writer);
+      writeFileSync(join(output, part), 'part');
+      await done('merge', ...ways()[0]![1], '--output', output);
+      expect(weightsOf(output)).to.deep.equal(weightsOf(merged));
     });
   });
 

@@ -99,6 +99,10 @@ describe('the file that a command writes its result to', function () {
             expect(readFileSync(join(model, 'config.json'), 'utf8')).to.equal(before);
           }
         }
+        const template = folder.write(`template${count++}.jinja`, '{{ messages[0].content }}');
+        const withTemplate = await run(template, data, '--overwrite', '--chat-template', template);
+        expect(withTemplate.stderr).to.match(/is the file of --chat-template, which is read/);
+        expect(readFileSync(template, 'utf8')).to.equal('{{ messages[0].content }}');
         const config = folder.write(`config${count++}.json`, JSON.stringify({batchSize: 2}));
         const own =
           command === 'scores'

@@ -31,7 +31,10 @@ export function hubSettings(owner: string, env: Environment = process.env): HubS
   const tokenFile = pathOf(given('HF_TOKEN_PATH') ?? join(home, 'token'));
   return {
     endpoint,
-    token: given('HF_TOKEN') ?? readToken(owner, tokenFile),
+    token: checkedToken(
+      owner,
+      given('HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN') ?? readToken(owner, tokenFile),
+    ),
     giveToken:
       "put a token of yours into the environment variable HF_TOKEN, or run 'hf auth login'",
     isNeither: 'neither a folder here nor',
@@ -40,11 +43,25 @@ export function hubSettings(owner: string, env: Environment = process.env): HubS
   };
 }
 
+/**
+ * A token, without line breaks.
+ *
+ * @throws Error, without the token in it, if no header can have it.
+ */
+function checkedToken(owner: string, text: string | null): string | null {
+  const token = text?.replace(/[\r\n]/g, '').trim();
+  if (!token) return null;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new Error(
+    `${owner}: the token of the Hugging Face Hub, from the environment variable HF_TOKEN or the file of 'hf auth login', has characters ` +
+      'that no token has; copy it anew',
+  );
+}
+
 /** The token that `hf auth login` leaves. */
 function readToken(owner: string, file: string): string | null {
   try {
-    const token = readFileSync(file, 'utf8').trim();
-    return token === '' ? null : token;
+    return readFileSync(file, 'utf8');
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
     throw new Error(

@@ -193,6 +193,27 @@ describe('hubSource', () => {
     );
   });
 
+  it('takes a token without its line breaks, and tells none that no header can have', async () => {
+    const {hub} = await serve({token: 'hf_secret'});
+    process.env['HF_TOKEN'] = 'hf_\nsecret';
+    expect(await read('config.json')).to.deep.equal(small);
+    expect([...hub.tokens]).to.deep.equal(['Bearer hf_secret']);
+    for (const token of ['hf_secret\u201c', 'hf_ secret']) {
+      process.env['HF_TOKEN'] = token;
+      expect(() => source())
+        .to.throw(/has characters that no token has; copy it anew/)
+        .with.property('message')
+        .that.does.not.include('secret');
+    }
+    delete process.env['HF_TOKEN'];
+    process.env['HUGGING_FACE_HUB_TOKEN'] = 'hf_secret';
+    try {
+      expect(await read(LARGE)).to.deep.equal(large);
+    } finally {
+      delete process.env['HUGGING_FACE_HUB_TOKEN'];
+    }
+  });
+
   it('names the file of a token that cannot be read', async () => {
     const {hub} = await serve({token: 'hf_secret'});
     mkdirSync(join(environment.home, 'token'));
