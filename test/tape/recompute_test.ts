@@ -489,7 +489,7 @@ describeBackends('recomputeGrad', (backend) => {
         const z = part(() => tf.mul(w, scale))();
         scale.assign(tf.mul(scale, 10));
         scale.assign(tf.mul(scale, 10));
-        return tf.sum(tf.square(tf.add(y, z))) as tf.Scalar;
+        return tf.sum<tf.Scalar>(tf.square(tf.add(y, z)));
       }, [w]);
       const result = [await value.array(), await grads[0]!.array(), await scale.array()];
       tf.dispose([value, ...(grads as tf.Tensor[])]);
@@ -514,7 +514,7 @@ describeBackends('recomputeGrad', (backend) => {
           x.dispose();
           return tf.mul(y, w);
         };
-        return tf.sum(part(squareAndFree)(tf.exp(w))) as tf.Scalar;
+        return tf.sum<tf.Scalar>(part(squareAndFree)(tf.exp(w)));
       }, [w]);
       const result = [await value.array(), await grads[0]!.array()];
       tf.dispose([value, ...(grads as tf.Tensor[])]);

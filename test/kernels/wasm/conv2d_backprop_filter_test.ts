@@ -51,16 +51,8 @@ describeWasm('Conv2DBackpropFilter on wasm', () => {
     // the output that tfjs computes from the filter's height and the vertical stride alone
     const dy = randomOperand([1, 3, 6, 1], 4);
     const attrs = {strides: [1, 3], pad: 1, dataFormat: 'NHWC', filterShape: [2, 2, 1, 1]};
-    await expectSameAsCpu(
-      [x, dy],
-      (image, gradient) =>
-        tf
-          .engine()
-          .runKernel(
-            tf.Conv2DBackpropFilter,
-            {x: image, dy: gradient},
-            attrs as unknown as tf.NamedAttrMap,
-          ) as tf.Tensor,
+    await expectSameAsCpu([x, dy], (image, gradient) =>
+      tf.engine().runKernel<tf.Tensor>(tf.Conv2DBackpropFilter, {x: image, dy: gradient}, attrs),
     );
   });
 
