@@ -1,7 +1,7 @@
 import {checkArgument} from '../common/options';
 import {removeLeftovers, temporaryName} from './folder_commit';
 import {isFolderPath} from './file_url';
-import {importNode} from './import_node';
+import {nodeModule} from './node_module';
 import {newSinkFile, tellingPlace} from './new_file';
 import type {FileSink} from './sink';
 import {unlessMissing} from './unless_missing';
@@ -31,8 +31,8 @@ export function fileSink(owner: string, target: string): FileSink {
   return {
     create: () =>
       writing(async () => {
-        const {realpath, stat} = await importNode('node:fs/promises');
-        const {basename, dirname, join} = await importNode('node:path');
+        const {realpath, stat} = nodeModule('node:fs/promises');
+        const {basename, dirname, join} = nodeModule('node:path');
         place = (await unlessMissing(realpath(target))) ?? target;
         const older = await unlessMissing(stat(place));
         if (older && !older.isFile()) throw new Error(`${owner}: '${target}' is not a file`);
@@ -42,11 +42,11 @@ export function fileSink(owner: string, target: string): FileSink {
       }),
     commit: () =>
       writing(async () => {
-        const {rename} = await importNode('node:fs/promises');
+        const {rename} = nodeModule('node:fs/promises');
         await rename(temporary!, place);
       }),
     async abort() {
-      const {rm} = await importNode('node:fs/promises');
+      const {rm} = nodeModule('node:fs/promises');
       if (temporary !== undefined) await unlessMissing(rm(temporary));
     },
   };

@@ -7,7 +7,7 @@
  * A journal's name says which process does what is in it. Another one takes over by renaming it: so it is always one that does it, and
  * none removes a file that another one has just put in its place.
  */
-import {importNode} from './import_node';
+import {nodeModule} from './node_module';
 import {unlessMissing} from './unless_missing';
 import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
@@ -95,8 +95,8 @@ export async function commitFiles(
   isObsolete: (path: string) => boolean,
   onDecided: () => void,
 ): Promise<void> {
-  const {readdir, rename, rm, writeFile} = await importNode('node:fs/promises');
-  const {join} = await importNode('node:path');
+  const {readdir, rename, rm, writeFile} = nodeModule('node:fs/promises');
+  const {join} = nodeModule('node:path');
   await afterOthers(folder, async () => {
     // what another change has just put there is obsolete, too
     const entries = await readdir(folder, {withFileTypes: true});
@@ -136,7 +136,7 @@ export function finishCommit(owner: string, folder: string): Promise<void> {
 
 /** Runs `body` when this process has made the change of a folder that it is at. */
 async function afterOthers(folder: string, body: () => Promise<void>): Promise<void> {
-  const {realpath} = await importNode('node:fs/promises');
+  const {realpath} = nodeModule('node:fs/promises');
   const key = await unlessMissing(realpath(folder));
   const work = Promise.resolve(lastChanges.get(key)?.catch(() => undefined)).then(body);
   lastChanges.set(key, work);
@@ -145,8 +145,8 @@ async function afterOthers(folder: string, body: () => Promise<void>): Promise<v
 
 /** Removes temporary files of programs that were stopped on this machine. */
 export async function removeLeftovers(folder: string): Promise<void> {
-  const {readdir, rm} = await importNode('node:fs/promises');
-  const {join} = await importNode('node:path');
+  const {readdir, rm} = nodeModule('node:fs/promises');
+  const {join} = nodeModule('node:path');
   const own = await ownProcess();
   for (const path of await readdir(folder)) {
     const writer = writerIn(TEMPORARY.exec(path));
@@ -155,7 +155,7 @@ export async function removeLeftovers(folder: string): Promise<void> {
 }
 
 async function doRest(owner: string, folder: string): Promise<void> {
-  const {readdir} = await importNode('node:fs/promises');
+  const {readdir} = nodeModule('node:fs/promises');
   for (;;) {
     const names = (await unlessMissing(readdir(folder))) ?? [];
     const name = names.find((path) => JOURNAL.test(path));
@@ -166,8 +166,8 @@ async function doRest(owner: string, folder: string): Promise<void> {
 
 /** Does what a journal says, unless another process does it. */
 async function follow(owner: string, folder: string, name: string): Promise<void> {
-  const {lstat, readFile, rm} = await importNode('node:fs/promises');
-  const {join} = await importNode('node:path');
+  const {lstat, readFile, rm} = nodeModule('node:fs/promises');
+  const {join} = nodeModule('node:path');
   const stats = await unlessMissing(lstat(join(folder, name)));
   if (stats === null) return;
   // a pipe would be waited for, and a link leads to what is no journal of this folder
@@ -250,7 +250,7 @@ export function parseJournal(owner: string, bytes: Uint8Array): Journal {
 
 /** This process; the name of its machine as a file's name can have it. */
 async function ownProcess(): Promise<WritingProcess> {
-  const {hostname} = await importNode('node:os');
+  const {hostname} = nodeModule('node:os');
   return thisProcess(encodeURIComponent(hostname()));
 }
 
@@ -268,7 +268,7 @@ export function writerIn(match: RegExpExecArray | null): WritingProcess | null {
 
 /** Renames a file; false if it is not there. */
 async function isRenamed(from: string, to: string): Promise<boolean> {
-  const {rename} = await importNode('node:fs/promises');
+  const {rename} = nodeModule('node:fs/promises');
   return (await unlessMissing(rename(from, to))) !== null;
 }
 
@@ -276,7 +276,7 @@ async function isRenamed(from: string, to: string): Promise<boolean> {
 async function syncFolder(folder: string): Promise<void> {
   // Windows has no such call: it refuses to open a folder.
   if (process.platform === 'win32') return;
-  const {open} = await importNode('node:fs/promises');
+  const {open} = nodeModule('node:fs/promises');
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

@@ -1,6 +1,6 @@
 import {commitFiles, finishCommit, removeLeftovers, temporaryName} from './folder_commit';
 import {newSinkFile, tellingPlace} from './new_file';
-import {importNode} from './import_node';
+import {nodeModule} from './node_module';
 import type {FileSink} from './sink';
 import {unlessMissing} from './unless_missing';
 
@@ -21,7 +21,7 @@ export function folderSink(owner: string, folder: string): FileSink {
   let isDecided = false;
 
   async function prepare(): Promise<void> {
-    const {mkdir} = await importNode('node:fs/promises');
+    const {mkdir} = nodeModule('node:fs/promises');
     await mkdir(folder, {recursive: true});
     await finishCommit(owner, folder);
     await removeLeftovers(folder);
@@ -30,7 +30,7 @@ export function folderSink(owner: string, folder: string): FileSink {
   return {
     create: (path) =>
       writing(async () => {
-        const {join} = await importNode('node:path');
+        const {join} = nodeModule('node:path');
         if (written.size === 0) await prepare();
         const temporary = await temporaryName(path);
         const file = await newSinkFile(join(folder, temporary), writing);
@@ -49,8 +49,8 @@ export function folderSink(owner: string, folder: string): FileSink {
     },
     async abort() {
       if (isDecided) return;
-      const {rm} = await importNode('node:fs/promises');
-      const {join} = await importNode('node:path');
+      const {rm} = nodeModule('node:fs/promises');
+      const {join} = nodeModule('node:path');
       for (const temporary of written.values()) await unlessMissing(rm(join(folder, temporary)));
     },
   };

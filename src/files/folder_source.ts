@@ -1,6 +1,6 @@
 import type {BigIntStats} from 'node:fs';
 import {finishCommit} from './folder_commit';
-import {importNode} from './import_node';
+import {nodeModule} from './node_module';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 import {unlessMissing} from './unless_missing';
@@ -19,8 +19,8 @@ export function folderSource(owner: string, folder: string): FileSource {
     async open(path) {
       checkHasPaths(owner, folder);
       checkSourcePath(owner, path);
-      const {realpath, stat} = await importNode('node:fs/promises');
-      const {join} = await importNode('node:path');
+      const {realpath, stat} = nodeModule('node:fs/promises');
+      const {join} = nodeModule('node:path');
       const root = await unlessMissing(realpath(folder));
       if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
       await finishCommit(owner, root);
@@ -45,7 +45,7 @@ export function folderSource(owner: string, folder: string): FileSource {
  * @throws Error if the path is that of a file.
  */
 export async function listFolder(owner: string, folder: string): Promise<string[]> {
-  const {readdir, stat} = await importNode('node:fs/promises');
+  const {readdir, stat} = nodeModule('node:fs/promises');
   const stats = await unlessMissing(stat(folder));
   if (stats === null) return [];
   if (!stats.isDirectory()) {
@@ -57,8 +57,8 @@ export async function listFolder(owner: string, folder: string): Promise<string[
 
 /** The path of a folder without links; absolute also if there is no such folder yet. */
 export async function realFolder(folder: string): Promise<string> {
-  const {realpath} = await importNode('node:fs/promises');
-  const {resolve} = await importNode('node:path');
+  const {realpath} = nodeModule('node:fs/promises');
+  const {resolve} = nodeModule('node:path');
   return (await unlessMissing(realpath(folder))) ?? resolve(folder);
 }
 
@@ -68,7 +68,7 @@ export async function realFolder(folder: string): Promise<string> {
  */
 export async function openFileAt(owner: string, path: string): Promise<SourceFile | null> {
   checkHasPaths(owner, path);
-  const {realpath, stat} = await importNode('node:fs/promises');
+  const {realpath, stat} = nodeModule('node:fs/promises');
   const target = await unlessMissing(realpath(path));
   if (target === null) return null;
   if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
@@ -85,7 +85,7 @@ function checkHasPaths(owner: string, path: string): void {
 }
 
 async function openFile(owner: string, path: string, target: string): Promise<SourceFile> {
-  const {open, stat} = await importNode('node:fs/promises');
+  const {open, stat} = nodeModule('node:fs/promises');
   const handle = await open(target, 'r');
   try {
     const {size, version} = stateOf(await handle.stat({bigint: true}));
@@ -145,7 +145,7 @@ export function changedFile(
 
 /** Whether the file `target` is in `root` or where a Hugging Face cache keeps it; both are real paths. */
 async function isWithin(root: string, target: string): Promise<boolean> {
-  const {basename, dirname, join, sep} = await importNode('node:path');
+  const {basename, dirname, join, sep} = nodeModule('node:path');
   const snapshots = dirname(root);
   const model = dirname(snapshots);
   const isSnapshot = basename(snapshots) === 'snapshots';

@@ -1,5 +1,5 @@
 /** A new file of a folder, and words for what goes wrong with it; only in Node. */
-import {importNode} from './import_node';
+import {nodeModule} from './node_module';
 import type {SinkFile} from './sink';
 
 /** Runs something; an error of the system, such as that of a full disk, then says where it came about. */
@@ -27,7 +27,7 @@ export async function newSinkFile(
   writing: Telling,
   mode?: number,
 ): Promise<SinkFile> {
-  const {open} = await importNode('node:fs/promises');
+  const {open} = nodeModule('node:fs/promises');
   const handle = await open(path, 'wx');
   if (mode !== undefined) await handle.chmod(mode & 0o777);
   return {

@@ -1,7 +1,7 @@
 /** Where a model's files are: what a user names becomes files to read. */
 import {isUrl} from '../../files/file_url';
 import {parseHubName, type HubName} from '../../files/hub_name';
-import {importNode} from '../../files/import_node';
+import {nodeModule} from '../../files/node_module';
 import {openSource} from '../../files/open_source';
 import type {FileSource, ModelSource, RequestOptions} from '../../files/source';
 import type {DownloadOptions, HubSource} from '../hub/hub_source';
@@ -50,7 +50,7 @@ export async function openNamedSource(
 }
 
 async function exists(path: string): Promise<boolean> {
-  const {stat} = await importNode('node:fs/promises');
+  const {stat} = nodeModule('node:fs/promises');
   return stat(path).then(
     () => true,
     () => false,
@@ -59,8 +59,8 @@ async function exists(path: string): Promise<boolean> {
 
 /** The folder of a file with weights, in which that file has them: alone, or as one of several if its name says so. */
 async function besideFile(owner: string, path: string): Promise<FileSource> {
-  const {stat} = await importNode('node:fs/promises');
-  const {basename, dirname} = await importNode('node:path');
+  const {stat} = nodeModule('node:fs/promises');
+  const {basename, dirname} = nodeModule('node:path');
   const stats = await stat(path).catch(() => null);
   // a folder may have such a name
   if (!stats?.isFile()) return openSource(owner, path);

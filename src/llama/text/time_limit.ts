@@ -1,4 +1,4 @@
-import {importNode} from '../../files/import_node';
+import {nodeModule} from '../../files/node_module';
 
 /** Runs a function; throws an error that begins with `what` if it takes longer than that many seconds. */
 export type TimeLimit = <T>(what: string, seconds: number, body: () => T) => T;
@@ -9,7 +9,7 @@ export type TimeLimit = <T>(what: string, seconds: number, body: () => T) => T;
  */
 export async function createTimeLimit(): Promise<TimeLimit | null> {
   if (globalThis.process?.versions?.node === undefined) return null;
-  const {createContext, Script} = await importNode('node:vm');
+  const {createContext, Script} = nodeModule('node:vm');
   const context: {body: (() => unknown) | null} = {body: null};
   createContext(context);
   const script = new Script('body()');
