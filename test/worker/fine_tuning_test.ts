@@ -544,7 +544,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     const {training, said} = start({
       model: own,
       ...{data: {'alpaca.jsonl': lines.repeat(20)}, run: 'asked', prompts: [question]},
-      ...{method: 'full', learningRate: 2e-3, steps: 40, batchSize: 4, maxLength: 96},
+      ...{method: 'full', learningRate: 2e-3, steps: 40, batchSize: 2, maxLength: 96},
       ...{evaluateEvery: 40, sampleEvery: 40},
     });
     const {promptStyle} = await training.ready;

@@ -13,9 +13,16 @@ const asSelected: NonNullable<Surroundings['selectBackend']> = async () => ({
   threads: 1,
 });
 
-/** A worker whose program runs in this thread; ending it closes the channel alone. */
+/** Workers that have not been ended. */
+let workers = 0;
+
+/**
+ * A worker whose program runs in this thread. Ending it closes the channel; with the last one go the meters of all, which would count
+ * each tensor of all tests that follow.
+ */
 export function workerInNode(surroundings: Surroundings = {}): WorkerLike {
   const {port1: page, port2: worker} = new MessageChannel();
+  workers++;
   serve(
     {
       postMessage: (message) => worker.postMessage(message),
@@ -28,7 +35,12 @@ export function workerInNode(surroundings: Surroundings = {}): WorkerLike {
   );
   return {
     postMessage: (message: unknown) => page.postMessage(message),
-    terminate: () => page.close(),
+    terminate: () => {
+      page.close();
+      if (--workers > 0) return;
+      for (const watched of ['trackTensor', 'removeDataId'])
+        Reflect.deleteProperty(tf.engine(), watched);
+    },
     addEventListener: (type: string, listener: unknown) => {
       if (type !== 'message') return;
       page.addEventListener('message', listener as EventListener);
