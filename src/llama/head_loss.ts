@@ -55,11 +55,13 @@ export function headCrossEntropy(
 function countedRows(labels: tf.Tensor): tf.Tensor1D | null {
   if (!readsSynchronously()) return null;
   const values = labels.dataSync();
+  let count = 0;
+  for (const label of values) count += Number(label >= 0);
+  const size = ROWS_MULTIPLE * Math.max(1, Math.ceil(count / ROWS_MULTIPLE));
+  if (size >= values.length) return null;
   const [counted, others]: [number[], number[]] = [[], []];
   values.forEach((label, row) => (label < 0 ? others : counted).push(row));
-  const size = ROWS_MULTIPLE * Math.max(1, Math.ceil(counted.length / ROWS_MULTIPLE));
-  if (size >= values.length) return null;
-  return tf.tensor1d([...counted, ...others.slice(0, size - counted.length)], 'int32');
+  return tf.tensor1d([...counted, ...others.slice(0, size - count)], 'int32');
 }
 
 /** A head whose kernel is in float32. */

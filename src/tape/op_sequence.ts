@@ -49,7 +49,7 @@ export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; seque
  * the first op on that differs from the first run, nothing is disposed of. The value of the last op may be left out
  * ({@link isNextValueUnread}).
  *
- * @throws {ReadAgainError} if something is read that was disposed of before, or may have been left out.
+ * @throws {@link readAgain} if something is read that was disposed of before, or may have been left out.
  */
 export function runFreeing<T>({ops, unreadAfter, onlyReturned}: OpSequence, body: () => T): T {
   const results = new Map<string, tf.Tensor>();
@@ -59,12 +59,11 @@ export function runFreeing<T>({ops, unreadAfter, onlyReturned}: OpSequence, body
   const isOmitted = (name: string): boolean => mayBeOmitted && numberOf(name) >= onlyReturned;
   const watch = new OpWatch({
     onRead(name, _, kernelName) {
-      if (freed.has(name) || (isOmitted(name) && kernelName !== 'Reshape'))
-        throw new ReadAgainError();
+      if (freed.has(name) || (isOmitted(name) && kernelName !== 'Reshape')) throw readAgain;
     },
     // A tensor of another name may share the data.
     onLeave(names, dataId) {
-      if (!hasData(dataId) || names.some(isOmitted)) throw new ReadAgainError();
+      if (!hasData(dataId) || names.some(isOmitted)) throw readAgain;
     },
     onResult: (name, tensor) => results.set(name, tensor),
     afterOp(op, number) {
@@ -90,8 +89,8 @@ export function runFreeing<T>({ops, unreadAfter, onlyReturned}: OpSequence, body
   }
 }
 
-/** The second run of a function has read what its first run did not. */
-export class ReadAgainError extends Error {}
+/** The second run of a function has read what its first run did not. One for all: it is caught, and a stack takes long to make. */
+export const readAgain = new Error('read again');
 
 interface OpEvents {
   /** Op `number`, of a kernel or a custom gradient, reads a result. */

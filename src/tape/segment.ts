@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {watchAssignments, withRandom, withRevived, type InputGradients} from '../tfjs/engine';
 import {backpropagate} from './backward';
 import {record} from './gradients';
-import {noteOps, ReadAgainError, runFreeing, type OpSequence} from './op_sequence';
+import {noteOps, readAgain, runFreeing, type OpSequence} from './op_sequence';
 import {Recording} from './recording';
 
 /**
@@ -106,7 +106,7 @@ function runAgain(
   try {
     return runBy(() => runFreeing(sequence, body));
   } catch (error) {
-    if (!(error instanceof ReadAgainError)) throw error;
+    if (error !== readAgain) throw error;
     return runBy(body);
   }
 }
