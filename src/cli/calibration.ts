@@ -2,7 +2,7 @@
 import type {CalibrationBatch} from '../owlore/scores/calibration';
 import type {TextBatch} from '../llama/index';
 import type {CommandConsole} from './console';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 
 /** At most `count` batches, with a progress bar. The consumer disposes of the tensors. */
 export async function* watchedCalibration(

@@ -22,7 +22,7 @@ import type {FinetuneSettings} from './finetune_options';
 import {FittedDefaults} from './fitted_defaults';
 import {checkMemory} from './memory_check';
 import type {OpenedModel} from './model_options';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import {noteData} from './read_examples';
 import type {BackendName} from './register_backend';
 import {bar, newTable, printValues} from './table';

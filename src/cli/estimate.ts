@@ -15,7 +15,7 @@ import {finetuneOptions} from './finetune_options';
 import {rankOf} from './lora_method';
 import {flagsOf} from './memory_check';
 import {MemoryFit, type Largest} from '../memory/memory_fit';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import {
   choice,

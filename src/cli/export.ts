@@ -7,7 +7,8 @@ import {freeBytes} from './disk_check';
 import {locate, modelOptions, withDownloads} from './model_options';
 import {choice, group, outputFile, required} from './options';
 import {checkOutputFile, overwrite} from './output_file';
-import {countMegabytes, nextTurn, type Progress} from './progress';
+import {nextTurn} from '../common/next_turn';
+import {countMegabytes, type Progress} from './progress';
 import {UsageError} from './usage_error';
 
 const options = group('Export', {

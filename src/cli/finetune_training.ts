@@ -11,7 +11,7 @@ import type {Trained} from './finetune_outcome';
 import {answersOf} from './held_out_answers';
 import {StoppedError} from './interruption';
 import type {LoadedModel} from './model_options';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import type {RunFolder} from './run_folder';
 import {methodOf, type Plan} from './run_method';
 import {lastingOptions} from './same_options';

@@ -8,7 +8,7 @@ import {rankOf} from './lora_method';
 import {estimateOptionsOf, type SizedOptions} from '../memory/estimated_settings';
 import {MemoryFit, type Change} from '../memory/memory_fit';
 import {flagOf} from './options';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import type {OpenedModel} from './model_options';
 import type {BackendName} from './register_backend';

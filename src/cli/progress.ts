@@ -110,8 +110,3 @@ export function describeTime(seconds: number): string {
   if (all < 3600) return `${Math.floor(all / 60)}m${two(all % 60)}s`;
   return `${Math.floor(all / 3600)}h${two((all % 3600) / 60)}m`;
 }
-
-/** Lets signals such as Ctrl-C be handled, which wait while a backend computes. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

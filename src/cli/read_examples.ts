@@ -6,7 +6,7 @@ import {describeData, descriptionText} from '../llama/text/data_preview';
 import type {FieldNames} from '../llama/text/formats';
 import type {Context} from './command';
 import {noteProblems, type Lengths} from './data_problems';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import {counted} from './words';
 
 /** Writes what a file is, how many examples it has, and where they have what. */

@@ -12,7 +12,7 @@ import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {sparseCrossEntropy, type TextBatch} from '../llama/index';
 import type {Engine, EngineOutcome, EngineRun} from './engine';
 import {masksIn} from './lora_method';
-import {nextTurn} from './progress';
+import {nextTurn} from '../common/next_turn';
 import {KEPT_CHECKPOINTS} from './run_files';
 import type {RunFolder} from './run_folder';
 import {checkMonitorState, type MonitorState} from './training_monitor';

@@ -7,7 +7,8 @@ import type {Block} from '../model/blocks';
 import {checkNumber, countRange} from '../common/options';
 import type {Answer} from './held_out_answers';
 import type {StepRecord} from './report/report';
-import {nextTurn, type Progress} from './progress';
+import {nextTurn} from '../common/next_turn';
+import type {Progress} from './progress';
 
 /** A step of the optimizer. */
 export interface StepEntry {

@@ -7,7 +7,7 @@ import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import {promptFormOf, type PromptForm} from '../llama/text/prompt_form';
 import {isHeldOut, MAX_HELD_OUT, stepsOf} from '../training_defaults';
 import {FineTuningError} from './errors';
-import {turnEvery} from './next_turn';
+import {turnEvery} from './turns';
 import type {StatusEvent} from './events';
 import {countExamples, readingProgress} from './reading';
 import type {Settings} from './settings';

@@ -13,7 +13,7 @@ import {codedError} from './failure';
 import {estimateOf, nearestFit, plainBytesOf, tensorLimit} from './memory';
 import type {ReadingProgress} from './messages';
 import {openModel, type OpenedModel} from './model';
-import {nextTurn} from './next_turn';
+import {nextTurn} from '../common/next_turn';
 import type {Settings} from './settings';
 import {storageNeed} from './storage_need';
 

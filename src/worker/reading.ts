@@ -3,7 +3,7 @@ import {chunksOf, openDataFile} from '../llama/text/data_file';
 import type {DatasetReport} from '../llama/text/dataset_report';
 import type {FieldNames} from '../llama/text/formats';
 import {readRecords} from '../llama/text/records';
-import {turnEvery} from './next_turn';
+import {turnEvery} from './turns';
 
 /** Examples that are trained on, and those that are held out. */
 export interface ExampleCounts {

@@ -12,7 +12,7 @@ import type {CalibrationBatch} from '../owlore/scores/calibration';
 import {blockScores, scoreKinds} from '../owlore/scores/score_kinds';
 import {CALIBRATION_BATCHES} from '../training_defaults';
 import type {BlockInfo} from './events';
-import {nextTurn} from './next_turn';
+import {nextTurn} from '../common/next_turn';
 import type {Settings} from './settings';
 
 /** How blocks are drawn. */

@@ -9,7 +9,7 @@ import {
 } from '../../src/memory/estimate/estimate';
 import {estimateOptionsOf, type EstimatedSettings} from '../../src/memory/estimated_settings';
 import {flagsOf} from '../../src/cli/memory_check';
-import {nextTurn} from '../../src/cli/progress';
+import {nextTurn} from '../../src/common/next_turn';
 import {MemoryFit} from '../../src/memory/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/memory/limit';
 import {readConfigJson} from '../../src/llama/files/config_json';

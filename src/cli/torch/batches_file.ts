@@ -2,7 +2,7 @@
 import {closeSync, openSync, readSync, writeSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import type {TextBatch} from '../../llama/index';
-import {nextTurn} from '../progress';
+import {nextTurn} from '../../common/next_turn';
 
 /** What is in a file: of each batch its ids and then its labels, int32 in little-endian order. */
 export interface BatchesFile {

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import {nextTurn} from '../../common/next_turn';
 import {Decoder} from './decoder';
 import type {ResolvedGenerateOptions} from './generate_options';
 import type {Generation} from './generate_options';
@@ -55,13 +56,13 @@ export async function writeTexts(
     while (rows.length < batchSize && begun < texts.length && !signal?.aborted) {
       // here too, since texts that end with their first token come to no step
       if (signal && begun > 0) {
-        await nextTask();
+        await nextTurn();
         if (signal.aborted) break;
       }
       await begin(texts[begun++]!);
     }
     if (rows.length === 0) return results;
-    if (signal) await nextTask();
+    if (signal) await nextTurn();
     if (signal?.aborted) {
       for (const text of rows) await end(text, 'abort');
       return results;
@@ -88,7 +89,7 @@ async function readPrompt(
   let from = 0;
   for (; from + PROMPT_PIECE < ids.length; from += PROMPT_PIECE) {
     decoder.skip(ids.slice(from, from + PROMPT_PIECE));
-    if (signal) await nextTask();
+    if (signal) await nextTurn();
     if (signal?.aborted) return null;
   }
   return decoder.read(ids.slice(from));
@@ -101,9 +102,4 @@ async function valuesOf(tensor: tf.Tensor): Promise<Float32Array> {
   } finally {
     tensor.dispose();
   }
-}
-
-/** Lets events come, such as the one that aborts a signal. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }

@@ -1,14 +1,4 @@
-/** Lets messages and timers have their turn; sooner than `setTimeout`, which browsers delay. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    const {port1, port2} = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
+import {nextTurn} from '../common/next_turn';
 
 /** For loops of short rounds, of which a turn each would be a part that one notices: one a `milliseconds`. */
 export function turnEvery(milliseconds: number): () => Promise<void> {
