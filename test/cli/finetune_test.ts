@@ -729,10 +729,10 @@ describe('tfjs-owlore finetune', function () {
         const {output} = await runs.runJson('--steps', '1', '--method', 'full');
         const told = answersIn(output);
         expect(told.map(({step}) => step)).to.deep.equal([0, 1]);
-        // a token, after which there is time to look at the clock
+        // the tokens of the millisecond after which Node looks at the clock
         for (const {answers} of told) {
-          expect(answers).to.have.length(1);
-          expect(answers[0]!.text).to.match(/^.{0,12}…$/s);
+          expect(answers).not.to.be.empty;
+          for (const {text} of answers) expect(text).to.match(/^.{0,60}…$/s);
         }
       } finally {
         Object.assign(LIMITS, before);
