@@ -13,16 +13,16 @@ const asSelected: NonNullable<Surroundings['selectBackend']> = async () => ({
   threads: 1,
 });
 
-/** Workers that have not been ended. */
-let workers = 0;
+/** Ends the meters of workers, which would count each tensor of all tests that follow. */
+function endMeters(): void {
+  for (const watched of ['trackTensor', 'removeDataId'])
+    Reflect.deleteProperty(tf.engine(), watched);
+}
 
-/**
- * A worker whose program runs in this thread. Ending it closes the channel; with the last one go the meters of all, which would count
- * each tensor of all tests that follow.
- */
+/** A worker whose program runs in this thread; ending it closes the channel alone. The memory of those before it is not measured any more. */
 export function workerInNode(surroundings: Surroundings = {}): WorkerLike {
   const {port1: page, port2: worker} = new MessageChannel();
-  workers++;
+  endMeters();
   serve(
     {
       postMessage: (message) => worker.postMessage(message),
@@ -37,9 +37,7 @@ export function workerInNode(surroundings: Surroundings = {}): WorkerLike {
     postMessage: (message: unknown) => page.postMessage(message),
     terminate: () => {
       page.close();
-      if (--workers > 0) return;
-      for (const watched of ['trackTensor', 'removeDataId'])
-        Reflect.deleteProperty(tf.engine(), watched);
+      endMeters();
     },
     addEventListener: (type: string, listener: unknown) => {
       if (type !== 'message') return;

@@ -65,6 +65,7 @@ export function uninstallKernels(): void {
  * How often the kernels ran, which says whether they run op by op or as graphs; null if they are not there.
  */
 export function kernelHistory(): object | null {
+  // The backend's own, of which tfjs shows a part.
   return installed?.graphs.history(tf.backend() as unknown as NodeBackend) ?? null;
 }
 
