@@ -5,7 +5,17 @@ interface NodeModules {
   'node:vm': typeof import('node:vm');
 }
 
-/** A module of Node, in code that a browser loads but never runs: bundlers look for what is imported. */
+/**
+ * A module of Node, in code that a browser loads but never runs: bundlers look for what is imported.
+ *
+ * @throws in a browser, where somebody has given the path of a folder.
+ */
 export function nodeModule<Name extends keyof NodeModules>(name: Name): NodeModules[Name] {
-  return process.getBuiltinModule(name);
+  const node = (globalThis as {process?: Partial<NodeJS.Process>}).process;
+  if (!node?.getBuiltinModule) {
+    throw new Error(
+      'tfjs-owlore: a path needs Node 20.19 or later; in a browser pass an http(s) URL, a FileSystemDirectoryHandle or files by name',
+    );
+  }
+  return node.getBuiltinModule(name);
 }
