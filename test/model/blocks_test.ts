@@ -74,6 +74,15 @@ function names(model: tfl.LayersModel, selector?: BlockSelector): string[] {
 }
 
 describe('findBlocks', () => {
+  // models that are looked at alone leave no names that others want
+  let others: Set<string>;
+  const variables = (): Record<string, tf.Variable> => tf.engine().registeredVariables;
+  beforeEach(() => (others = new Set(Object.keys(variables()))));
+  afterEach(() => {
+    for (const [name, variable] of Object.entries(variables()))
+      if (!others.has(name)) variable.dispose();
+  });
+
   describe('auto', () => {
     it('takes repeated custom layers with two matrices, and nothing beside them', () => {
       const model = stack([
