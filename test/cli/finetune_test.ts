@@ -725,17 +725,23 @@ describe('tfjs-owlore finetune', function () {
     it('no longer than a few seconds, and says what it has until then', async () => {
       const before = {...LIMITS};
       Object.assign(LIMITS, {time: 0});
+      // comes in the first turn; Node makes a millisecond of none
+      const {setTimeout} = globalThis;
+      const soon = (act: () => void, time?: number): unknown =>
+        time === 0 ? setImmediate(act) : setTimeout(act, time);
+      Object.assign(globalThis, {setTimeout: soon});
       try {
         const {output} = await runs.runJson('--steps', '1', '--method', 'full');
         const told = answersIn(output);
         expect(told.map(({step}) => step)).to.deep.equal([0, 1]);
-        // the tokens of the millisecond after which Node looks at the clock
+        // a token, after which there is time to look at the clock
         for (const {answers} of told) {
-          expect(answers).not.to.be.empty;
-          for (const {text} of answers) expect(text).to.match(/^.{0,60}…$/s);
+          expect(answers).to.have.length(1);
+          expect(answers[0]!.text).to.match(/^.{0,12}…$/s);
         }
       } finally {
         Object.assign(LIMITS, before);
+        Object.assign(globalThis, {setTimeout});
       }
     });
 
