@@ -38,7 +38,7 @@ export async function killedSaves(kills: number): Promise<KilledSaves> {
       };
     });
     worker.terminate();
-    const found = await Promise.all(PATHS.map((path) => numberIn(folder, path)));
+    const found = await settledNumbers(folder);
     if (new Set(found).size > 1 || found[0]! < done)
       throw new Error(`after ${done} saves the files are of ${found.join(', ')}`);
     saved = found[0]!;
@@ -48,6 +48,25 @@ export async function killedSaves(kills: number): Promise<KilledSaves> {
   await writeFile(sink, 'README.md', 0, []);
   await sink.commit(() => false);
   return {kills, saved, files: await listFiles('test', folder)};
+}
+
+/**
+ * The numbers of which the files are. What a worker has asked the browser for before its end may come while they are read; then they are
+ * read again.
+ */
+async function settledNumbers(
+  folder: Awaited<ReturnType<typeof browserStorage>>,
+): Promise<number[]> {
+  const read = (path: string): Promise<number> =>
+    numberIn(folder, path).catch((error: unknown) => {
+      if (!String(error).includes('changed while it was read')) throw error;
+      return -1;
+    });
+  for (let before = ''; ;) {
+    const numbers = await Promise.all(PATHS.map(read));
+    if (numbers.join() === before) return numbers;
+    before = numbers.join();
+  }
 }
 
 /** The number of which a file is. */
