@@ -17,9 +17,13 @@ export async function* tensorPieces(tensor: tf.Tensor): AsyncGenerator<Float32Ar
   }
   for (let from = 0; from < size; from += PIECE) {
     const count = Math.min(PIECE, size - from);
-    yield tf.tidy(() =>
-      tf.slice(tf.reshape(tensor, [size]), from, count).dataSync<'float32' | 'int32'>(),
-    );
+    const piece = tf.tidy(() => tf.slice(tf.reshape(tensor, [size]), from, count));
+    try {
+      // not in the tidy, which would look at each number it returns whether it is a tensor
+      yield piece.dataSync<'float32' | 'int32'>();
+    } finally {
+      piece.dispose();
+    }
   }
 }
 
