@@ -24,13 +24,16 @@ function takenNames(): Map<string, number> | null {
 
 /** Runs `body`, in which weights and symbolic tensors get names as if it never ran: by these the state of an optimizer is saved. */
 export function withOwnNames<T>(body: () => T): T {
-  const names = takenNames();
-  const before = [...(names ?? [])];
-  names?.clear();
-  try {
-    return body();
-  } finally {
-    names?.clear();
-    for (const [name, count] of before) names?.set(name, count);
-  }
+  const taken = takenNames();
+  if (!taken) return body();
+  const own = new Map<string, number>();
+  const inOwn = {
+    has: (name: string) => own.has(name),
+    get: (name: string) => own.get(name),
+    set: (name: string, count: number) => {
+      own.set(name, count);
+      return taken;
+    },
+  };
+  return withMethods(taken, inOwn, body);
 }
