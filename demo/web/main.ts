@@ -131,17 +131,20 @@ async function start(): Promise<void> {
     showNotice(lack, [], {isOfForm: true});
     return;
   }
-  clear();
   setState('starting');
   say('Starting …');
-  announce('Starting.');
   title = titleOf(form.choice);
   try {
+    // the click answers first
+    await nextTask();
+    if (state !== 'starting') return; // stopped meanwhile
+    clear();
+    announce('Starting.');
     // What is not asked to stay, a browser may remove when its disk is full.
     void navigator.storage?.persist?.();
     const options = await optionsOf(form.choice);
     await listed;
-    if (state !== 'starting') return; // stopped meanwhile
+    if (state !== 'starting') return;
     follow(fineTuneInWorker(canKeep ? options : {...options, run: null}));
   } catch (error) {
     failed(error);
@@ -335,19 +338,21 @@ const shownIn: Record<State, readonly (typeof buttons)[number][]> = {
 
 function setState(next: State): void {
   state = next;
+  const areDisabled = next === 'pausing' || next === 'stopping';
+  // With a button that goes away, focus goes beside the next one, and to that a moment later: pressed twice, a key does no harm. It goes
+  // before anything changes, because the browser lays out for it what has changed.
+  const focused = buttons.find((name) => byId(name) === document.activeElement);
+  if (focused && (areDisabled || !shownIn[next].includes(focused)))
+    byId('launch').focus({preventScroll: true});
   if (next === 'starting') estimate.stop();
   else if (next === 'idle' || next === 'ended') estimate.goOn();
   document.title = next === 'ended' ? `Done · ${pageTitle}` : pageTitle;
   document.body.dataset.state = next;
-  const had = document.activeElement;
   for (const name of buttons) {
     const button = byId<HTMLButtonElement>(name);
     button.hidden = !shownIn[next].includes(name);
-    button.disabled = next === 'pausing' || next === 'stopping';
+    button.disabled = areDisabled;
   }
-  // With a button that goes away, focus goes beside the next one, and to that a moment later: pressed twice, a key does no harm.
-  const button = buttons.map((name) => byId<HTMLButtonElement>(name)).find((each) => each === had);
-  if (button && (button.hidden || button.disabled)) byId('launch').focus({preventScroll: true});
   focusButtonSoon();
   frames.ask(lock); // which has the browser lay out the whole form
   openRate(next === 'training' || next === 'paused');
