@@ -54,11 +54,16 @@ export function hubSource(
   const asked: AskedByProcess = {owner, name, settings, request, pauses};
   const cache = new ModelCache(settings.cache, name.id);
   let opened: Promise<OpenedModel> | undefined;
+  /** Whether files that the cache lacks cannot be had. */
+  let isOfCache = false;
   return {
-    name: hubNameText(name),
+    get name() {
+      return `${hubNameText(name)}${isOfCache ? ' (as far as it is in the cache)' : ''}`;
+    },
     async open(path) {
       checkSourcePath(owner, path);
       const {commit, files} = await (opened ??= openModel(asked, cache));
+      isOfCache = files === null;
       if (files) {
         const file = files.get(path);
         if (!file) return null;

@@ -250,7 +250,11 @@ describe('hubSource', () => {
     expect(await read(LARGE)).to.deep.equal(large);
     process.env['HF_HUB_OFFLINE'] = '1';
     expect(await read(LARGE, source(`${ID}@${commit}`))).to.deep.equal(large);
-    expect(await source().open('config.json')).to.equal(null);
+    const cached = source();
+    expect(cached.name).to.equal(ID);
+    expect(await cached.open('config.json')).to.equal(null);
+    // what is missing there need not be missing in the model
+    expect(cached.name).to.equal(`${ID} (as far as it is in the cache)`);
     const taken = `'${ID}' is taken from the cache, as of commit ${commit.slice(0, 8)}`;
     expect(messages.map((message) => message.replace(/GET http\S+/, 'GET URL'))).to.deep.equal([
       `test: the Hub cannot be reached (GET URL answered 503); ${taken}`,
