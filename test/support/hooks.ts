@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {config} from 'chai';
 import fc from 'fast-check';
 import type {RootHookObject} from 'mocha';
 // As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
@@ -32,6 +33,8 @@ export const mochaHooks: RootHookObject = {
   async beforeAll() {
     await tf.setBackend(defaultBackend);
     recordWarnings();
+    // for names of assertions that do not exist, which TypeScript refuses; they take as long as the assertions
+    config.useProxy = false;
     // Where Stryker looks whether a test fails, the smallest case that does is of no use; and the tests run again and again in one
     // process: what a test that has failed left under its name would make all others fail that use the name.
     const isMutated = '__stryker__' in globalThis;
