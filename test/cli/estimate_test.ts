@@ -16,6 +16,7 @@ import {readConfigJson} from '../../src/llama/files/config_json';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {flagOf} from '../../src/cli/options';
 import {runCli} from './run_cli';
+import {itAtLength} from '../support/backends';
 
 /** `config.json` of SmolLM2-135M. */
 const smolLM2 = {
@@ -87,7 +88,7 @@ describe('tfjs-owlore estimate', function () {
     expect(nothing).to.deep.include({fits: false, proposals: []});
   });
 
-  it('proposes what makes it fit, and that fits', async () => {
+  itAtLength('proposes what makes it fit, and that fits', async () => {
     const given = ['--model', config, '--budget', '2GB'];
     const {fits, proposals} = await estimated(...given);
     expect(fits).to.equal(false);
@@ -234,7 +235,7 @@ describe('MemoryFit', function () {
     return total;
   }
 
-  it('finds the largest that fits', async () => {
+  itAtLength('finds the largest that fits', async () => {
     const room = 1.2e9;
     const fit = fitOf(room, {batchSize: 4});
     expect(await fit.fitsAsGiven()).to.equal(true);
@@ -256,7 +257,7 @@ describe('MemoryFit', function () {
     }
   });
 
-  it('asks about no rank that training refuses', async () => {
+  itAtLength('asks about no rank that training refuses', async () => {
     const rankOf = async (given: Partial<EstimatedSettings>) =>
       (await fitOf(Infinity, given).largest()).rank;
     expect(await rankOf({})).to.equal(512);
@@ -290,7 +291,7 @@ describe('MemoryFit', function () {
     expect(small).to.deep.include({gamma: 3});
   });
 
-  it('proposes several changes together where none is enough', async () => {
+  itAtLength('proposes several changes together where none is enough', async () => {
     const room = taken({frozenDtype: 'BF16', maxLength: 128, gamma: 1, rank: 1, batchSize: 2});
     const [proposal, ...others] = await fitOf(room).proposals();
     expect(others).to.deep.equal([]);

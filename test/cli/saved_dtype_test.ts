@@ -7,7 +7,7 @@ import {saveInOwnType} from '../../src/cli/saved_dtype';
 import type {FinetuneSettings} from '../../src/cli/finetune_options';
 import {parseHeader} from '../../src/files/safetensors_header';
 import {loadLlama, perplexity, saveLlama, textDataset} from '../../src/llama';
-import {defaultBackend} from '../support/backends';
+import {defaultBackend, itAtLength} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
@@ -81,7 +81,7 @@ describe('the number type of a model that was trained', function () {
     }
   });
 
-  it('is the same for a run that was stopped and goes on', async () => {
+  itAtLength('is the same for a run that was stopped and goes on', async () => {
     const whole = await train('whole', '--seed', '3');
     const output = join(folder.path, 'stopped');
     const args = ['finetune', '--model', folder.model, '--data', data, '--output', output];

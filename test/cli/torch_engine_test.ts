@@ -25,7 +25,7 @@ import {owloreDefaults} from '../../src/owlore/optimizer/options';
 import {updateNames} from '../../src/owlore/optimizer/rules';
 import {createLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
-import {fastBackend} from '../support/backends';
+import {fastBackend, itAtLength} from '../support/backends';
 import {start} from './cli_process';
 import {goodPackages, withEnvironment, writeFakePython} from './fake_python';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
@@ -462,7 +462,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
       }
     });
 
-    it('refuses what it cannot have been told, and leaves the run as it was', async () => {
+    itAtLength('refuses what it cannot have been told, and leaves the run as it was', async () => {
       const output = copyOfStopped();
       const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
       const step = {event: 'step', step: 1, loss: 2, learningRate: 1, blocks: [], seconds: 1};

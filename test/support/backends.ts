@@ -13,6 +13,11 @@ export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readon
 /** Whether all tests run: if `OWLORE_BACKENDS` was given. Without it those are left out that only repeat others at length. */
 export const thorough = process.env.OWLORE_CHOOSES !== 'true';
 
+/** A test that takes seconds, and has shorter ones beside it: only if `thorough`, as in a section of `.ci/run`. */
+export function itAtLength(title: string, body: (this: Mocha.Context) => unknown): void {
+  (thorough ? it : it.skip)(title, body as Mocha.AsyncFunc);
+}
+
 /** For suites that take several times as long on cpu as elsewhere, where the same code runs: cpu is among them if `thorough`. */
 const fastBackends =
   backends.length > 1 && !thorough ? backends.filter((name) => name !== 'cpu') : backends;

@@ -18,6 +18,7 @@ import type {HeldOutEvent, Inspection, StepEvent} from '../../src/worker/events'
 import {Inspector} from '../../src/worker/inspector';
 import {Link} from '../../src/worker/link';
 import {deleteRun, listRuns} from '../../src/worker/runs';
+import {itAtLength} from '../support/backends';
 import {useIndexedDb} from '../support/indexed_db';
 import {rejection} from '../support/rejection';
 import {model, options, resume, start, text, timeless, workerInNode} from './worker_in_node';
@@ -176,7 +177,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(await listRuns()).to.deep.equal([]);
   });
 
-  it('measures the held-out loss where it is stopped, once, but not before its first step', async () => {
+  itAtLength('measures the held-out loss once where it stops, but not before a step', async () => {
     const every = start({evaluateEvery: 1, sampleEvery: 0});
     await every.training.finished;
     every.training.dispose();
@@ -229,7 +230,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     }
   });
 
-  it('saves where it is stopped before it measures, and keeps what was measured, also where it had waited', async () => {
+  itAtLength('saves where it stops, then measures, and keeps that, also if it waited', async () => {
     for (const isPaused of [false, true]) {
       const {training, said} = start({run: 'stopped', evaluateEvery: 6, sampleEvery: 6});
       const order: string[] = [];
@@ -264,7 +265,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     }
   });
 
-  it('keeps how it rests, also before its first step, until it goes on', async () => {
+  itAtLength('keeps how it rests, also before its first step, until it goes on', async () => {
     const small = {run: 'rests', steps: 4, sampleEvery: 0, saveEvery: 0};
     const whole = start({...small, run: null});
     await whole.training.finished;
@@ -307,7 +308,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     await deleteRun('rests');
   });
 
-  it('is opened without training, and nothing is written but what is saved', async () => {
+  itAtLength('is opened without training, and nothing is written but what is saved', async () => {
     for (const ask of ['stop', 'pause'] as const) {
       const {training} = start({run: 'opened', evaluateEvery: 6, sampleEvery: 0});
       await new Promise((resolve) =>
@@ -531,7 +532,7 @@ describe(`a training in a worker, on ${backend}`, () => {
     }
   });
 
-  it('asks in the form of the examples, before and after, and when a run is opened again', async () => {
+  itAtLength('asks in the form of examples, before and after, also if opened again', async () => {
     const [question, answer] = ['What is your name?', 'Call me Ishmael.'];
     const others = ['Who is white?', 'The whale.'];
     const examples = [[question, answer], others].map(([instruction, output]) => ({

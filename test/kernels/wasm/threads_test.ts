@@ -2,7 +2,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {backends, thorough} from '../../support/backends';
+import {backends, itAtLength, thorough} from '../../support/backends';
 import {runProgram} from '../../support/programs';
 import type {ThreadsRun} from './threads_program';
 
@@ -39,7 +39,7 @@ if (backends.includes('wasm')) {
       }
     });
 
-    it('go on from what another number of them has left', async () => {
+    itAtLength('go on from what another number of them has left', async () => {
       const folder = mkdtempSync(join(tmpdir(), 'owlore-threads-'));
       const [through, parts] = [join(folder, 'through'), join(folder, 'parts')];
       const train = async (threads: number, target: string, steps: number): Promise<string> => {
@@ -109,7 +109,7 @@ if (backends.includes('wasm')) {
     });
 
     for (const task of ['another backend', 'memory that grows', 'two trainings side by side']) {
-      it(`compute the same with ${task}`, async () => {
+      itAtLength(`compute the same with ${task}`, async () => {
         const [one, three] = await Promise.all([run(task, 1), run(task, 3)]);
         expect(three.results[task]).to.equal(one.results[task]);
         expect([three.stderr, three.code]).to.deep.equal(['', 0]);

@@ -14,7 +14,7 @@ import type {LoraTargets} from '../../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../../src/llama';
 import {startMemoryMeter} from '../../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../../src/methods';
-import {describeBackends} from '../../support/backends';
+import {describeBackends, itAtLength} from '../../support/backends';
 import {modelZoo} from '../../support/model_zoo';
 import {captureWarnings} from '../../support/warnings';
 import {forgetLines} from '../../../src/common/say_once';
@@ -603,7 +603,7 @@ describe('estimateMemory leaves everything as it was', () => {
     expect(surroundings()).to.deep.equal(before);
   });
 
-  it('and makes no array of a size of a weight, of a model of 1.24 billion parameters', function () {
+  itAtLength('and makes no array as large as a weight, of a model of 1.24 billion', function () {
     this.timeout(120_000);
     const llama1B = {
       ...config,
