@@ -17,6 +17,8 @@ export const lack =
 /** A browser with a profile, and a folder of downloads, of its own. */
 export class Firefox {
   private static last: FirefoxTab | null = null;
+  /** What that tab said of its run when it was last looked at. */
+  private static phase: string | null = null;
 
   private constructor(
     readonly browser: Browser,
@@ -44,16 +46,22 @@ export class Firefox {
     settings: Readonly<Record<string, string | number>> | string = {},
   ): Promise<FirefoxTab> {
     const tab = (Firefox.last = new FirefoxTab(await this.browser.newPage()));
+    Firefox.phase = null;
     await tab.watch();
     await tab.page.goto(addressOf(url, settings));
     await tab.isIn('idle');
     return tab;
   }
 
-  /** Whether the tab that was opened last still starts its backend. */
+  /** Whether the tab that was opened last still starts its backend, or did when its browser was closed. */
   static async isStuck(): Promise<boolean> {
+    await Firefox.look();
+    return Firefox.phase === 'Starting the backend …';
+  }
+
+  private static async look(): Promise<void> {
     const phase = await Firefox.last?.text('phase').catch(() => null);
-    return phase === 'Starting the backend …';
+    if (phase != null) Firefox.phase = phase;
   }
 
   /** The path of a file that a click has downloaded. */
@@ -68,6 +76,7 @@ export class Firefox {
   }
 
   async close(): Promise<void> {
+    if (Firefox.last?.page.browser() === this.browser) await Firefox.look();
     await this.browser.close();
     rmSync(this.downloads, {recursive: true, force: true});
   }
