@@ -13,7 +13,7 @@ export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readon
 /** Whether all tests run: if `OWLORE_BACKENDS` was given. Without it those are left out that only repeat others at length. */
 export const thorough = process.env.OWLORE_CHOOSES !== 'true';
 
-/** A test that takes seconds, and has shorter ones beside it: only if `thorough`, as in a section of `.ci/run`. */
+/** A test that takes seconds: only if `thorough`. `npm test` does without it, and a section of `.ci/run` makes it. */
 export function itAtLength(title: string, body: (this: Mocha.Context) => unknown): void {
   (thorough ? it : it.skip)(title, body as Mocha.AsyncFunc);
 }

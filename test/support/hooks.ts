@@ -33,7 +33,7 @@ export const mochaHooks: RootHookObject = {
   async beforeAll() {
     await tf.setBackend(defaultBackend);
     recordWarnings();
-    // for names of assertions that do not exist, which TypeScript refuses; they take as long as the assertions
+    // Proxies tell of assertions that do not exist, which TypeScript refuses, and take more time than the assertions themselves.
     config.useProxy = false;
     // Where Stryker looks whether a test fails, the smallest case that does is of no use; and the tests run again and again in one
     // process: what a test that has failed left under its name would make all others fail that use the name.

@@ -56,24 +56,27 @@ describeWasm('a wasm memory that grows', () => {
   it('for the result of a kernel holds that result', () => {
     // what others have left free would take a product of gigabytes, which leaves no room for sums
     const giveBack = takeMemory();
-    let size = 1 << 20;
-    let grown = false;
-    while (!grown) {
-      tf.tidy(() => {
-        const column = tf.range(0, 1024);
-        const row = tf.ones([1, size / 1024]);
-        const before = heapSize();
-        const product = tf.matMul(tf.reshape(column, [1024, 1]), row);
-        grown = heapSize() > before;
-        if (!grown) return;
-        expect(tf.min(product).dataSync()[0]).to.equal(0);
-        expect(tf.max(product).dataSync()[0]).to.equal(1023);
-        const sums = tf.sum(product, 0).dataSync();
-        expect(sums.every((sum) => sum === (1023 * 1024) / 2)).to.equal(true);
-      });
-      size *= 2;
+    try {
+      let size = 1 << 20;
+      let grown = false;
+      while (!grown) {
+        tf.tidy(() => {
+          const column = tf.range(0, 1024);
+          const row = tf.ones([1, size / 1024]);
+          const before = heapSize();
+          const product = tf.matMul(tf.reshape(column, [1024, 1]), row);
+          grown = heapSize() > before;
+          if (!grown) return;
+          expect(tf.min(product).dataSync()[0]).to.equal(0);
+          expect(tf.max(product).dataSync()[0]).to.equal(1023);
+          const sums = tf.sum(product, 0).dataSync();
+          expect(sums.every((sum) => sum === (1023 * 1024) / 2)).to.equal(true);
+        });
+        size *= 2;
+      }
+    } finally {
+      giveBack();
     }
-    giveBack();
   });
 });
 
