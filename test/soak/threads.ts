@@ -14,6 +14,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '../../src/preload/llama';
 import {OwLoreOptimizer, setThreads} from '../../src';
 import {createRandom} from '../../src/common/random';
+import {installKernels} from '../../src/kernels/wasm';
 import {poolOf} from '../../src/kernels/wasm/parallel';
 import {simdModule} from '../../src/kernels/wasm/simd_module';
 import {createLlama, generateBatch, sparseCrossEntropy} from '../../src/llama';
@@ -147,6 +148,7 @@ async function renewBackend(threads: number): Promise<number> {
 const [seed, ...counts] = process.argv.slice(2).map(Number) as [number, ...number[]];
 console.info = () => undefined;
 await loadBackend('wasm');
+await installKernels(); // a first round of products alone would not
 const stock = tf.engine().registryFactory['wasm'] as {
   factory: () => tf.KernelBackend | Promise<tf.KernelBackend>;
   priority: number;
