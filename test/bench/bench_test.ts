@@ -2,6 +2,7 @@ import {spawnSync} from 'node:child_process';
 import {readdirSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
+import {itAtLength} from '../support/backends';
 
 const program = fileURLToPath(new URL('../../bench/bench.ts', import.meta.url));
 const commands = readdirSync(new URL('../../bench/commands', import.meta.url)).map((file) =>
@@ -27,7 +28,7 @@ describe('bench/bench', () => {
     expect(stdout).to.not.match(/^ ?\*|\/\*/m);
   });
 
-  it('runs one with its options', () => {
+  itAtLength('runs one with its options', () => {
     const {status, stderr} = bench('performance', '--only', 'no-group');
     expect(status).to.equal(2);
     expect(stderr).to.match(/^no group no-group; there are wasm, /);

@@ -21,7 +21,7 @@ import {startMemoryMeter} from '../../src/memory/meter';
 import {parseSafetensors} from '../../src/files/safetensors';
 import {HubEnvironment} from '../llama/hub/hub_environment';
 import {HubServer} from '../llama/hub/hub_server';
-import {fastBackend} from '../support/backends';
+import {fastBackend, itAtLength} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
@@ -318,7 +318,7 @@ describe('adapters on the command line', function () {
       expect(logOf(third)).to.deep.equal(log);
     });
 
-    it('ends as if it had not been stopped', async () => {
+    itAtLength('ends as if it had not been stopped', async () => {
       const [whole, output] = [newOutput(), newOutput()];
       const more = ['--model', adapter, '--steps', '9', '--lora-dropout', '0.2', '--seed', '7'];
       const all = [...more, '--evaluate-every', '1', '--accumulate', '2', '--backend', fastBackend];

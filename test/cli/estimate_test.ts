@@ -74,7 +74,7 @@ describe('tfjs-owlore estimate', function () {
     expect(bytes).to.deep.equal(same);
   });
 
-  it('answers what fits into a budget', async () => {
+  itAtLength('answers what fits into a budget', async () => {
     const shape = ['--model', config, '--batch-size', '4', '--max-length', '128'];
     const enough = await estimated(...shape, '--budget', '4GB');
     expect(enough).to.include({fits: true, limit: 4e9});
@@ -119,11 +119,11 @@ describe('tfjs-owlore estimate', function () {
 
   it('takes a budget from a config file, as a size or in bytes', async () => {
     for (const budget of ['1.5GB', 1.5e9]) {
-      const file = folder.write('options.json', JSON.stringify({model: config, budget}));
+      const file = folder.write('options.json', JSON.stringify({model: folder.model, budget}));
       expect((await estimated('--config', file)).limit).to.equal(1.5e9);
     }
     for (const budget of ['lots', '4', -1, true]) {
-      const file = folder.write('options.json', JSON.stringify({model: config, budget}));
+      const file = folder.write('options.json', JSON.stringify({model: folder.model, budget}));
       const {code, stderr} = await runCli(['estimate', '--config', file]);
       const message = `budget must be a size with its unit, such as 4GB, 800MB or 4GiB; got ${budget}`;
       expect([code, stderr]).to.deep.equal([2, `error: ${file}: ${message}\n`]);
@@ -132,13 +132,13 @@ describe('tfjs-owlore estimate', function () {
 
   it('has the rank in its heading wherever one counts', async () => {
     const heading = async (...args: string[]): Promise<string> =>
-      (await runCli(['estimate', '--model', config, ...args])).stdout.split('\n')[0]!;
-    const lowRank = ['--method', 'lisa', '--embedding', 'low-rank', '--rank', '64'];
-    expect(await heading(...lowRank)).to.match(/: γ 2, rank 64, batches of/);
+      (await runCli(['estimate', '--model', folder.model, ...args])).stdout.split('\n')[0]!;
+    const lowRank = ['--method', 'lisa', '--embedding', 'low-rank', '--rank', '4'];
+    expect(await heading(...lowRank)).to.match(/: γ 2, rank 4, batches of/);
     expect(await heading('--method', 'lisa')).to.match(/: γ 2, batches of/);
   });
 
-  it("does not count on more than wasm's largest heap, whatever the budget", async () => {
+  itAtLength("does not count on more than wasm's largest heap, whatever the budget", async () => {
     const shape = ['--model', config, '--backend', 'wasm', '--max-length', '512'];
     const {needed, ...answer} = await estimated(...shape, '--batch-size', '64', '--budget', '20GB');
     expect(needed).to.be.within(2 ** 32, 20e9);

@@ -18,7 +18,7 @@ import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
 import {UsageError} from '../../src/cli/usage_error';
 import {loadLlama} from '../../src/llama';
-import {fastBackend, thorough} from '../support/backends';
+import {fastBackend, itAtLength, thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
 import {rejection} from '../support/rejection';
 import {onSmallDisk} from '../support/small_disk';
@@ -582,29 +582,32 @@ describe('the folder of a run', function () {
     });
   }
 
-  it('has the model even if the report cannot be written, which --resume does', async () => {
-    const output = await finished();
-    const unfinished = join(output, 'unfinished');
-    const child = start(argsOf(output, '--overwrite', '--steps', '10', '--evaluate-every', '1'));
-    const closed = resultOf(child);
-    await inLog(closed, unfinished, '"step":1');
-    mkdirSync(join(unfinished, 'report.html'));
-    const {code, stderr} = await closed;
-    expect(code).to.equal(1);
-    expect(stderr).to.match(
-      /error: '.*report\.html' is not of this run, and where it writes; move it/,
-    );
-    expect(lastEntry(unfinished)).to.include({state: 'failed'});
-    expect(existsSync(join(unfinished, 'model.partial'))).to.equal(false);
-    const {model} = await loadLlama(join(unfinished, 'model'));
-    model.dispose();
+  itAtLength(
+    'has the model even if the report cannot be written, which --resume does',
+    async () => {
+      const output = await finished();
+      const unfinished = join(output, 'unfinished');
+      const child = start(argsOf(output, '--overwrite', '--steps', '10', '--evaluate-every', '1'));
+      const closed = resultOf(child);
+      await inLog(closed, unfinished, '"step":1');
+      mkdirSync(join(unfinished, 'report.html'));
+      const {code, stderr} = await closed;
+      expect(code).to.equal(1);
+      expect(stderr).to.match(
+        /error: '.*report\.html' is not of this run, and where it writes; move it/,
+      );
+      expect(lastEntry(unfinished)).to.include({state: 'failed'});
+      expect(existsSync(join(unfinished, 'model.partial'))).to.equal(false);
+      const {model} = await loadLlama(join(unfinished, 'model'));
+      model.dispose();
 
-    rmSync(join(unfinished, 'report.html'), {recursive: true});
-    const resumed = await runCli(['finetune', '--resume', output]);
-    expect(resumed.code, resumed.stderr).to.equal(0);
-    expect(resumed.stderr).to.include('the run goes on from step 10');
-    expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
-    expect(readdirSync(output)).not.to.include.oneOf(['unfinished', 'checkpoints']);
-    expect(readdirSync(output)).to.include.members(['model', 'report.html']);
-  });
+      rmSync(join(unfinished, 'report.html'), {recursive: true});
+      const resumed = await runCli(['finetune', '--resume', output]);
+      expect(resumed.code, resumed.stderr).to.equal(0);
+      expect(resumed.stderr).to.include('the run goes on from step 10');
+      expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
+      expect(readdirSync(output)).not.to.include.oneOf(['unfinished', 'checkpoints']);
+      expect(readdirSync(output)).to.include.members(['model', 'report.html']);
+    },
+  );
 });

@@ -375,7 +375,7 @@ describe('hostile files are read or refused, in time', () => {
     });
   });
 
-  it('chat templates that cost', async () => {
+  itAtLength('chat templates that cost', async () => {
     const {compileChatTemplate} = await import('../../src/llama/text/chat_template');
     const start = fc.constantFrom(
       "'a b' * 1",

@@ -14,7 +14,7 @@ import {outputs} from '../../src/kernels/outputs';
 import {tfjsOutputs} from '../../src/kernels/tfjs_outputs';
 import {createLlama, generate, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import type {LlamaConfig} from '../../src/llama';
-import {describeBackends, type BackendName} from '../support/backends';
+import {describeFastBackends, type BackendName} from '../support/backends';
 import {modelZoo} from '../support/model_zoo';
 import {replaceKernel} from '../../src/tfjs/kernels';
 
@@ -249,7 +249,7 @@ async function packed(): Promise<tfl.LayersModel> {
   return model;
 }
 
-describeBackends('outputs of kernels', function (backend: BackendName) {
+describeFastBackends('outputs of kernels', function (backend: BackendName) {
   if (backend === 'webgl') return;
   // by software it takes minutes to compile its programs
   if (backend === 'webgpu') this.timeout(300_000);

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {backends, thorough} from '../support/backends';
+import {backends, itAtLength, thorough} from '../support/backends';
 import {runProgram} from '../support/programs';
 import {differences, residentGrowth, type Sample} from './samples';
 
@@ -21,7 +21,7 @@ describe('a long training', function () {
   // `npx tsx scripts/soak.ts` makes 20000 steps, and looks at resident memory, too. Hundreds take minutes on cpu and webgpu's software driver.
   for (const backend of backends.filter((name) => name === 'wasm' || name === 'tensorflow')) {
     for (const model of thorough ? ['llama', 'convolution'] : ['llama']) {
-      it(`holds the same tensors after each period [${backend}, ${model}]`, async () => {
+      itAtLength(`holds the same tensors after each period [${backend}, ${model}]`, async () => {
         const samples = await train(backend, '300', model, 'owlore');
         expect(samples.map(({step}) => step)).to.deep.equal([100, 200, 300]);
         // the first is of a process that has not warmed up

@@ -10,10 +10,10 @@ export type BackendName = NodeBackendName | 'webgl';
 /** The backends on which backend-dependent tests run, as `load_backends.ts` found them. */
 export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readonly BackendName[];
 
-/** Whether all tests run: if `OWLORE_BACKENDS` was given. Without it those are left out that only repeat others at length. */
+/** Whether all tests run: if `OWLORE_BACKENDS` was given. Without it those are left out that repeat others at length, or take seconds. */
 export const thorough = process.env.OWLORE_CHOOSES !== 'true';
 
-/** A test that takes seconds: only if `thorough`. `npm test` does without it, and a section of `.ci/run` makes it. */
+/** A test that takes seconds: only if `thorough`. */
 export function itAtLength(title: string, body: (this: Mocha.Context) => unknown): void {
   (thorough ? it : it.skip)(title, body as Mocha.AsyncFunc);
 }

@@ -497,40 +497,43 @@ describe(`a training in a worker, on ${backend}`, () => {
       }
     });
 
-  it('keeps a run whose memory ends in the middle, and goes on with it as if it had not', async () => {
-    const small = {steps: 4, evaluateEvery: 4, sampleEvery: 0, saveEvery: 2};
-    const whole = start(small);
-    await whole.training.finished;
-    whole.training.dispose();
-    const {prototype} = LayersModel;
-    const {trainOnBatch} = prototype;
-    for (const full of [
-      outOfMemory(2 ** 20),
-      new WebAssembly.RuntimeError('memory access out of bounds'),
-    ]) {
-      let calls = 0;
-      prototype.trainOnBatch = async function (...args) {
-        if (++calls === 4) throw full;
-        return trainOnBatch.apply(this, args);
-      };
-      try {
-        const {training} = start({...small, run: 'full'});
-        const error = (await rejection(training.finished)) as FineTuningError;
-        expect(error.code, full.message).to.equal('no-memory');
-        training.dispose();
-      } finally {
-        prototype.trainOnBatch = trainOnBatch;
+  itAtLength(
+    'keeps a run whose memory ends in the middle, and goes on with it as if it had not',
+    async () => {
+      const small = {steps: 4, evaluateEvery: 4, sampleEvery: 0, saveEvery: 2};
+      const whole = start(small);
+      await whole.training.finished;
+      whole.training.dispose();
+      const {prototype} = LayersModel;
+      const {trainOnBatch} = prototype;
+      for (const full of [
+        outOfMemory(2 ** 20),
+        new WebAssembly.RuntimeError('memory access out of bounds'),
+      ]) {
+        let calls = 0;
+        prototype.trainOnBatch = async function (...args) {
+          if (++calls === 4) throw full;
+          return trainOnBatch.apply(this, args);
+        };
+        try {
+          const {training} = start({...small, run: 'full'});
+          const error = (await rejection(training.finished)) as FineTuningError;
+          expect(error.code, full.message).to.equal('no-memory');
+          training.dispose();
+        } finally {
+          prototype.trainOnBatch = trainOnBatch;
+        }
+        expect((await listRuns())[0]).to.include({name: 'full', step: 2, steps: 4});
+        const again = resume('full');
+        const {step, history} = await again.training.ready;
+        expect(step).to.equal(2);
+        await again.training.finished;
+        again.training.dispose();
+        expect(timeless([...history, ...again.said])).to.deep.equal(timeless(whole.said));
+        await deleteRun('full');
       }
-      expect((await listRuns())[0]).to.include({name: 'full', step: 2, steps: 4});
-      const again = resume('full');
-      const {step, history} = await again.training.ready;
-      expect(step).to.equal(2);
-      await again.training.finished;
-      again.training.dispose();
-      expect(timeless([...history, ...again.said])).to.deep.equal(timeless(whole.said));
-      await deleteRun('full');
-    }
-  });
+    },
+  );
 
   itAtLength('asks in the form of examples, before and after, also if opened again', async () => {
     const [question, answer] = ['What is your name?', 'Call me Ishmael.'];

@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import {countExamples, readingProgress} from '../../src/worker/reading';
 import {emptyReport} from '../../src/llama/text/dataset_report';
 import {options, start, text} from './worker_in_node';
+import {itAtLength} from '../support/backends';
 
 describe('the progress of reading examples', () => {
   const everyFifth = (i: number): boolean => i % 5 === 0;
@@ -62,7 +63,7 @@ describe('the progress of reading examples', () => {
     ]);
   });
 
-  it('comes to its end in a training, and goes back nowhere', async () => {
+  itAtLength('comes to its end in a training, and goes back nowhere', async () => {
     const {training} = start({steps: 20, sampleEvery: 0});
     const said: Array<{done?: number; total?: number}> = [];
     training.on('status', (status) => {
@@ -78,7 +79,7 @@ describe('the progress of reading examples', () => {
     expect(said.at(-1)).to.include({total: options.batchSize! * 20 + 3});
   });
 
-  it('does not read all of a long file, of which steps need the beginning', async () => {
+  itAtLength('does not read all of a long file, of which steps need the beginning', async () => {
     const long = new Blob([`${text}\n`.repeat(10_000)]);
     const {slice} = Blob.prototype;
     let bytes = 0;

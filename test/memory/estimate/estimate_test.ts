@@ -14,7 +14,7 @@ import type {LoraTargets} from '../../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../../src/llama';
 import {startMemoryMeter} from '../../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../../src/methods';
-import {describeBackends, itAtLength} from '../../support/backends';
+import {describeFastBackends, itAtLength} from '../../support/backends';
 import {modelZoo} from '../../support/model_zoo';
 import {captureWarnings} from '../../support/warnings';
 import {forgetLines} from '../../../src/common/say_once';
@@ -46,7 +46,7 @@ interface Model {
   blocks?: number;
 }
 
-describeBackends('estimateMemory', function (backend) {
+describeFastBackends('estimateMemory', function (backend) {
   if (backend === 'webgl') return;
   // a driver in software compiles the shaders
   if (backend === 'webgpu') this.timeout(180_000);
@@ -230,7 +230,7 @@ describeBackends('estimateMemory', function (backend) {
   }
 });
 
-describeBackends('estimateMemory of any model', function (backend) {
+describeFastBackends('estimateMemory of any model', function (backend) {
   if (backend === 'webgl') return;
   if (backend === 'webgpu') this.timeout(180_000);
 

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import type {BasisFunction, OwLoreOptions} from '../../../../src/owlore/optimizer/options';
 import {OwLoreOptimizer} from '../../../../src/owlore/owlore_optimizer';
-import {describeBackends} from '../../../support/backends';
+import {describeFastBackends} from '../../../support/backends';
 import {Comparison, type Tolerance} from '../../../support/close';
 import {entry, readJson, type FixtureTensor} from '../../../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../../../support/kernel_sets';
@@ -36,7 +36,7 @@ function recordedBasis(trajectory: Trajectory, k: number, rank: number): tf.Tens
   return shape[1] === rank ? basis : tf.transpose(basis);
 }
 
-describeBackends('update', (backend) => {
+describeFastBackends('update', (backend) => {
   // The exact basis needs a read-back, which webgpu cannot do within a step.
   const kinds =
     backend === 'webgpu' ? (['recorded'] as const) : (['recorded', 'own exact'] as const);
