@@ -116,8 +116,13 @@ async function openForTexts(
   context: Context,
 ): Promise<OpenedModel> {
   const {model, chat} = settings;
-  const opened = await openModel(settings, context);
   const user = asking ?? (chat ? '--chat needs' : undefined);
+  if (user === undefined && settings.chatTemplate !== undefined) {
+    throw new UsageError(
+      `${context.given.get('chatTemplate')} takes effect with --chat or messages of --prompts; without them a text is continued as it is`,
+    );
+  }
+  const opened = await openModel(settings, context);
   if (user === undefined || opened.tokenizer.hasChatTemplate) return opened;
   const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
   throw new UsageError(

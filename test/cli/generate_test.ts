@@ -144,6 +144,18 @@ describe('tfjs-owlore generate', () => {
     expect(two.stderr).to.match(/--prompt-file cannot be given beside --prompt/);
   });
 
+  it('refuses a chat template for a text that is continued as it is', async () => {
+    const template = folder.write('template.jinja', '{{ messages[0].content }}');
+    const {code, stderr} = await run(['--prompt', 'x', '--chat-template', template]);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/--chat-template takes effect with --chat or messages of --prompts;/);
+    const chat = ['--chat', '--prompt', 'the cat', '--chat-template', template];
+    const asItIs = ['--prompt', 'the cat'];
+    expect((await runJson([...chat, ...few])).ids).to.deep.equal(
+      (await runJson([...asItIs, ...few])).ids,
+    );
+  });
+
   it('puts a message into the chat template', async () => {
     const {promptTokens, ids} = await runJson(['--chat', '--prompt', 'the cat', ...few]);
     const chat = folder.tokenizer.applyChatTemplate([{role: 'user', content: 'the cat'}], {
