@@ -88,11 +88,12 @@ export class ModelCache {
   }
 }
 
-/** The models that a cache has, by name. */
+/** The models of which a cache has files, by name. A download that ended before its first file leaves a folder without any. */
 export function cachedModels(cache: string): string[] {
   return namesIn(cache).flatMap((name) => {
     const [, id] = /^models--(.+)$/.exec(name) ?? [];
-    return id === undefined ? [] : [id.replace('--', '/')];
+    const isEmpty = namesIn(join(cache, name, 'snapshots')).length === 0;
+    return id === undefined || isEmpty ? [] : [id.replace('--', '/')];
   });
 }
 

@@ -266,6 +266,8 @@ describe('hubSource', () => {
     expect(await refused(LARGE, `${ID}@v2`)).to.equal(
       `test: '${ID}@v2' is neither a folder here nor in the cache '${cache}', which has of it main; HF_HUB_OFFLINE is set`,
     );
+    // as a download leaves it that has ended before its first file
+    mkdirSync(join(cache, 'models--owner--broken', 'blobs'), {recursive: true});
     expect(await refused(LARGE, 'owner/other')).to.equal(
       `test: 'owner/other' is neither a folder here nor in the cache '${cache}', which has ${ID}; HF_HUB_OFFLINE is set`,
     );
