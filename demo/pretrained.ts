@@ -3,6 +3,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {Tokenizer} from '@huggingface/tokenizers';
 import {parseSafetensors, serializeSafetensors} from '../src/files/safetensors';
+import {END_OF_TEXT} from './bpe';
 import {createLlama, getLlamaWeights, setLlamaWeights, type LlamaConfig} from '../src/llama/index';
 
 const folder = new URL('model/', import.meta.url);
@@ -34,7 +35,7 @@ export function loadTokenizer(): Tokenizer {
   return new Tokenizer(readJson('tokenizer.json') as object, {});
 }
 
-/** Writes all three files; the weights as BF16, which halves them. */
+/** Writes all four files; the weights as BF16, which halves them. */
 export async function savePretrained(
   model: tfl.LayersModel,
   config: ReturnType<typeof readConfig>,
@@ -44,6 +45,12 @@ export async function savePretrained(
   const weights = serializeSafetensors(await getLlamaWeights(model), {dtype: 'BF16'});
   writeFileSync(new URL('model.safetensors', folder), weights);
   writeFileSync(new URL('tokenizer.json', folder), JSON.stringify(tokenizer));
+  // Without it answers that are learned would have no end.
+  const tokenizerConfig = {bos_token: END_OF_TEXT, eos_token: END_OF_TEXT};
+  writeFileSync(
+    new URL('tokenizer_config.json', folder),
+    `${JSON.stringify(tokenizerConfig, null, 2)}\n`,
+  );
   const huggingFaceConfig: HuggingFaceConfig = {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',

@@ -42,12 +42,25 @@ export function missing({model, data}: Choice): string | null {
   if (model.kind === 'files' && Object.keys(model.files).length === 0) {
     return 'Drop the files of a model.';
   }
+  const noModel = model.kind === 'files' ? noModelText(Object.keys(model.files)) : null;
+  if (noModel !== null) return noModel;
   if (data.kind === 'pasted' && typeof data.text === 'string' && data.text.trim() === '')
     return 'Paste some examples.';
   if (data.kind === 'files' && Object.keys(data.files).length === 0) {
     return 'Drop a file of examples.';
   }
   return null;
+}
+
+/** Why files of these names are no model; null if they may be one. */
+function noModelText(names: readonly string[]): string | null {
+  if (names.some((name) => /(^|[/])config[.]json$|[.]gguf$/.test(name))) return null;
+  const archive = names.find((name) => /[.](zip|tar|t?gz)$/i.test(name));
+  if (archive !== undefined)
+    return `${nameText(archive)} is an archive: unpack it, and drop the folder or the files that are in it.`;
+  if (names.some((name) => name.endsWith('adapter_config.json')))
+    return 'These are the files of an adapter; drop those of a model, which have a config.json, or a GGUF file.';
+  return `A model is a folder with a config.json, or a GGUF file; ${names.length === 1 ? nameText(names[0]!) : 'these files'} can be none.`;
 }
 
 /** What the built-in model is called. */

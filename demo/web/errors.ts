@@ -51,6 +51,8 @@ const known: Record<string, {says?: string; way: string}> = {
   },
 };
 
+const divergedText = 'The model has been driven so far that it computes with no numbers any more (NaN, or infinite). A lower learning rate may help.'; // prettier-ignore
+
 /** The code of an error of the library; `failed` where there is none. */
 export function codeOf(error: unknown): string {
   const {code} = (error ?? {}) as {code?: unknown};
@@ -59,7 +61,11 @@ export function codeOf(error: unknown): string {
 
 /** A text of the library, in which options that the page has are called as there. */
 export function inPageWords(text: string): string {
-  return text.replace(/the option `(\w+)`|\b(maxLength)\b(?= \d)/g, (known, quoted, bare) => {
+  const worded = text.replace(
+    /applyChatTemplate: the tokenizer has no chat template, .*chat_template\.jinja/,
+    `this model knows no chats; give it a template in ${placeOf('template')}, or questions and answers without turns`,
+  );
+  return worded.replace(/the option `(\w+)`|\b(maxLength)\b(?= \d)/g, (known, quoted, bare) => {
     const name = settingNames.find((each) => each === (quoted ?? bare));
     return name === undefined ? known : placeOf(name);
   });
@@ -96,10 +102,22 @@ export function limitsOf(error: unknown): ModelLimits {
   return name !== undefined && Number(is) > Number(most) ? {[name]: Number(most)} : {};
 }
 
+/** Whether a training has ended because its numbers were no longer finite: by the same rate it would again. */
+export function isDiverged(error: unknown): boolean {
+  return (
+    error instanceof Error && /^OwLoreOptimizer: the .* is (NaN|infinite);/.test(error.message)
+  );
+}
+
 /** An error in the words of this page: what happened and the way out; and what else the library says of it. */
 export function wordsOf(error: unknown): {text: string; details?: string} {
   const code = codeOf(error);
   const message = messageOf(error);
+  if (isDiverged(error)) return {text: divergedText, details: message};
+  if (message.startsWith('The chat template cannot be'))
+    return {
+      text: `${message} It stands in ${placeOf('template')}, or else in the files of the model.`,
+    };
   const setting = settingNames.find((name) => new RegExp(`^${name} must be `, 'i').test(message));
   const [limit] = Object.entries(limitsOf(error)) as [SettingName, number][];
   if (limit) return {text: `${placeOf(limit[0])} can be ${limit[1]} at most with this model.`};

@@ -183,7 +183,7 @@ export class EstimatePanel {
     const room = limit === null ? '' : ` of the ${bytesText(limit)} that this tab may have`;
     this.say(
       `${fits ? 'Yes: it takes' : 'No: it would take'} ${bytesText(estimate.total)}${room}. ` +
-        `Plain fine-tuning takes ${bytesText(plainBytes)}. ` +
+        `Plain fine-tuning, all weights by Adam and every activation kept, takes ${bytesText(plainBytes)}. ` +
         `${largeCountText(config.parameters)} parameters in ${config.blocks} blocks. How long it takes is shown after its first steps.`,
       !fits,
     );

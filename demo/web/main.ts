@@ -5,7 +5,7 @@ import {dataTitle, methodOf, missing, modelTitle, optionsOf, type Choice} from '
 import {afterPause, atMostEvery, buttonFocus, byId, nextTask, onClick, setText} from './dom';
 import {removeTemporary} from './download';
 import {offerDownloads} from './download_buttons';
-import {codeOf} from './errors';
+import {codeOf, isDiverged} from './errors';
 import {EstimatePanel} from './estimate';
 import {Form} from './form';
 import {frames} from './frames';
@@ -154,6 +154,7 @@ async function start(): Promise<void> {
 function goOnWith(
   summary: RunSummary,
   options: Pick<ResumeOptions, 'backend' | 'train'> = {},
+  isToWait = false,
 ): void {
   leave();
   title = {
@@ -167,6 +168,7 @@ function goOnWith(
   announce('Opening the run.');
   const {name, step, steps} = summary;
   follow(resumeInWorker(name, options), options.train !== false && step < steps);
+  if (isToWait) void run!.pause();
   byId('stage').focus({preventScroll: true});
   scrollTo({top: 0});
 }
@@ -267,6 +269,8 @@ function failed(error: unknown): void {
   showStart();
   if (estimate.reason === null) say('It did not work.');
   const isOfGpu = ['no-webgpu', 'no-webgl', 'device-lost'].includes(codeOf(error));
+  // it would come to the same again
+  const isToWait = isSaved && isDiverged(error);
   const startOnWasm = () => {
     form.apply({backend: 'wasm'});
     void start();
@@ -275,8 +279,12 @@ function failed(error: unknown): void {
     hadSteps && name !== null
       ? [
           {
-            label: isSaved ? 'Go on from the last checkpoint' : 'Begin it again',
-            act: () => void goOnByName(name),
+            label: isToWait
+              ? 'Open the last checkpoint, to set a lower rate'
+              : isSaved
+                ? 'Go on from the last checkpoint'
+                : 'Begin it again',
+            act: () => void goOnByName(name, {}, isToWait),
           },
           ...(isOfGpu
             ? [
@@ -298,9 +306,10 @@ function failed(error: unknown): void {
 async function goOnByName(
   name: string,
   options: Parameters<typeof goOnWith>[1] = {},
+  isToWait = false,
 ): Promise<void> {
   const found = (await refreshRuns()).find((one) => one.name === name);
-  if (found) goOnWith(found, options);
+  if (found) goOnWith(found, options, isToWait);
   else showNotice('This browser does not keep that run any more.');
 }
 

@@ -1,6 +1,7 @@
 /** The field of the learning rate, which can be set while a run trains. */
 import {byId, setText} from './dom';
 import type {RunLog} from './run_log';
+import {readSetting, settings, whatItTakes} from './settings';
 import {rateText} from './words';
 
 const input = byId<HTMLInputElement>('rate');
@@ -9,7 +10,7 @@ const input = byId<HTMLInputElement>('rate');
 export function onRateSet(set: (rate: number) => void): void {
   byId('rate-form').addEventListener('submit', (event) => {
     event.preventDefault();
-    say(isRight() ? 'set, from the next step on' : 'a number above 0', !isRight());
+    say(isRight() ? 'set, from the next step on' : whatItTakes(settings.learningRate), !isRight());
     if (isRight()) set(Number(input.value));
     else input.focus(); // else the rate of the next step takes its place
   });
@@ -32,8 +33,7 @@ export function showRate({info, rate, outcome}: RunLog): void {
 }
 
 function isRight(): boolean {
-  const rate = Number(input.value);
-  return rate > 0 && Number.isFinite(rate);
+  return readSetting('learningRate', input.value.trim()) !== null;
 }
 
 function sayWhen(): void {

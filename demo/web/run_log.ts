@@ -29,6 +29,10 @@ export class RunLog {
   isSaved = false;
   /** Whether the page has asked for no more steps. */
   isStopping = false;
+  /** When the last step, or a break, ended. */
+  private endedAt = 0;
+  /** How long the held-out loss took to be measured, the last time. */
+  private heldOutSeconds = 0;
 
   /**
    * @param run Null: the log stays empty.
@@ -38,15 +42,22 @@ export class RunLog {
     run
       ?.on('ready', (info) => {
         this.info = info;
+        this.endedAt = performance.now();
         this.isSaved = info.step > 0;
         for (const entry of info.history) this.add(entry);
         onChange();
       })
       .on('step', (data) => {
+        this.endedAt = performance.now();
         this.add({event: 'step', data});
         onChange();
       })
+      .on('resumed', () => {
+        this.endedAt = performance.now();
+      })
       .on('heldOut', (data) => {
+        if (data.step === (this.last?.step ?? 0))
+          this.heldOutSeconds = (performance.now() - this.endedAt) / 1000;
         this.add({event: 'heldOut', data});
         onChange();
       })
@@ -94,13 +105,20 @@ export class RunLog {
     return seconds > 0 ? sum(recent.map(({tokens}) => tokens)) / seconds : null;
   }
 
-  /** Seconds that the rest of the run takes, at the speed of the last steps; null where nobody knows. */
+  /** Seconds that the rest of the run takes, as the last steps and the last held-out loss did; null where nobody knows. */
   get secondsLeft(): number | null {
     if (this.isStopping) return 0;
     const recent = this.steps.slice(-20);
     if (recent.length === 0 || !this.info) return null;
     const each = sum(recent.map(({seconds}) => seconds)) / recent.length;
-    return each * (this.info.steps - this.last!.step);
+    const left = this.info.steps - this.last!.step;
+    return each * left + this.heldOutSeconds * Math.ceil(left / this.heldOutEvery);
+  }
+
+  /** Steps from one held-out loss to the next. */
+  private get heldOutEvery(): number {
+    const [last, before] = this.heldOut.slice(-2).reverse();
+    return last && before ? last.step - before.step : Math.ceil(this.info!.steps / 10);
   }
 
   private add(entry: HistoryEntry): void {

@@ -88,7 +88,6 @@ const models: Readonly<Record<string, readonly [Files, RegExp]>> = {
   'config: a prototype': [withConfig(JSON.stringify(config).replace('{', '{"__proto__": {"hidden_size": 3}, ').replace(/"hidden_size":\d+,/, '')), /hidden_size must be .* got undefined/],
   'tokenizer: a model of markup': [withTokenizer({...tokenizer, model: {type: markup, vocab: {[markup]: 0}, merges: [markup]}}), /tokenizer\.json cannot be used/],
   'tokenizer: a pattern without an end': [withTokenizer({...tokenizer, pre_tokenizer: {type: 'Split', pattern: {Regex: '(a+)+$'}, behavior: 'Isolated', invert: false}}), /may take for ever/],
-  'nothing of a model': [{[`${markup}.json`]: Buffer.from('{}')}, /there is no config\.json in the files given/i],
 }; // prettier-ignore
 
 /** Files of data, with what is said of them. */
@@ -138,6 +137,24 @@ describe('a hostile file', () => {
     for (const [title, [files, words]] of Object.entries(models)) {
       await choose(files);
       await isRefused(title, words);
+    }
+    await choose(own);
+    await trains();
+  });
+
+  it('that is none of a model is said to be that, before it is read', async () => {
+    const {page} = tab;
+    const none: Array<[string, RegExp]> = [
+      [`${markup}.json`, /^A model is a folder with a config\.json, or a GGUF file; <img .*\.json can be none\.$/],
+      ['owlore-model.zip', /^owlore-model\.zip is an archive: unpack it, and drop the folder/],
+      ['adapter_config.json', /^These are the files of an adapter; drop those of a model/],
+    ]; // prettier-ignore
+    await page.locator('input[name=model][value=files]').check();
+    for (const [name, words] of none) {
+      await choose({[name]: Buffer.from('PK\x03\x04')});
+      await page.locator('#phase').filter({hasText: words}).waitFor();
+      expect(await page.locator('#start').isDisabled(), name).to.equal(true);
+      expect(await tab.text('estimate-note')).to.match(words);
     }
     await choose(own);
     await trains();

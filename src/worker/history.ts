@@ -29,6 +29,11 @@ export class History {
     return this.said.some((entry) => entry.event === event && entry.data.step === step);
   }
 
+  /** The newest; null before there is any. */
+  get heldOutLoss(): number | null {
+    return this.outcome(0, 0).heldOut;
+  }
+
   /** What a training of `steps` steps has come to, `step` of which are made. */
   outcome(step: number, steps: number): Outcome {
     let [loss, seconds] = [NaN, 0];

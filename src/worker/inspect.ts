@@ -13,6 +13,7 @@ import {codedError} from './failure';
 import {estimateOf, nearestFit, plainBytesOf, tensorLimit} from './memory';
 import type {ReadingProgress} from './messages';
 import {openModel, type OpenedModel} from './model';
+import {isHeldOut, MAX_HELD_OUT} from '../training_defaults';
 import {nextTurn} from '../common/next_turn';
 import type {Settings} from './settings';
 import {storageNeed} from './storage_need';
@@ -53,7 +54,11 @@ export async function inspect(
     const {survey, wrong} = await surveyOf(settings, opened, turn, onProgress);
     const {packing = false} = settings.dataset;
     const maxLength = rowLength(settings, config);
-    const usable = survey.lengths.filter(({prompt}) => packing || prompt <= maxLength);
+    const examples = survey.lengths.length + survey.report.dropped;
+    const isAllOut = isAllHeldOut(settings, examples);
+    const usable = isAllOut
+      ? []
+      : survey.lengths.filter(({prompt}) => packing || prompt <= maxLength);
     const used = usable.length;
     const batchSize = packing
       ? settings.batchSize
@@ -79,11 +84,12 @@ export async function inspect(
       ...{estimate, plainBytes, limit, nearest, backend, threads},
       storage: await storageNeed(sized, config, estimate),
       data: {
-        examples: survey.lengths.length + survey.report.dropped,
+        examples,
         usable: used,
         tokens: usable.reduce((sum, {tokens}) => sum + tokens, 0),
         problems: [
           ...wrong,
+          ...(isAllOut ? [`${examples} held out, and no other; give more`] : []),
           ...worstFirst(survey.report.problems).map(problemText),
           ...(packing ? [] : longerTexts(survey, maxLength)),
         ],
@@ -119,6 +125,12 @@ async function surveyOf(
     const survey = {shown: [], lengths: [], report: emptyReport(0)};
     return {survey, wrong: [message.replace(`${OWNER}: `, '')]};
   }
+}
+
+/** Whether none of so many examples is left to train on. */
+function isAllHeldOut({validationSplit}: Settings, examples: number): boolean {
+  const all = Array.from({length: Math.min(examples, MAX_HELD_OUT + 1)}, (_, i) => i);
+  return examples > 0 && all.every((i) => isHeldOut({validationSplit}, i));
 }
 
 /** Tokens of a row. */

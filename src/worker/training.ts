@@ -179,7 +179,9 @@ export class TrainingProgram {
         if (isFree() && isDue(evaluateEvery)) await this.evaluate(begun, isFree);
         if (isFree() && isDue(sampleEvery)) await this.sample(begun);
         const isOver = this.step === steps || pace.wanted === 'stop';
-        const isSaveWanted = this.step > 0 && (this.isAskedToSave || isSaveDue());
+        // a model that has come to no numbers does not take the place of the one before
+        const isSound = Number.isFinite(this.history.heldOutLoss ?? 0);
+        const isSaveWanted = this.step > 0 && isSound && (this.isAskedToSave || isSaveDue());
         // also that it goes on, where it is noted that it rests
         const isNoteDue = store !== null && this.wantedRest !== store.rest;
         const isToSave = isOver || pace.wanted === 'pause' || isSaveWanted || isNoteDue;

@@ -449,6 +449,21 @@ describe(`a training in a worker, on ${backend}`, () => {
     await deleteRun('rate');
   });
 
+  it('saves no model that has come to no numbers in the place of one before', async () => {
+    const run = {run: 'diverged', steps: 20, saveEvery: 1, evaluateEvery: 1, sampleEvery: 0};
+    const {training, said} = start(run);
+    training.on('step', ({step}) => {
+      if (step === 3) training.setLearningRate(1e30);
+    });
+    const {message} = await rejection(training.finished);
+    expect(message).to.match(/is (NaN|infinite); no weight was changed/);
+    training.dispose();
+    const losses = said.flatMap(({event, data}) => (event === 'heldOut' ? [data] : [])); // prettier-ignore
+    const {step} = losses.find(({loss}) => !Number.isFinite(loss))!;
+    expect((await listRuns()).find(({name}) => name === 'diverged')).to.include({step: step - 1});
+    await deleteRun('diverged');
+  });
+
   it('goes on by the schedule from a learning rate that was set, also after a checkpoint', async () => {
     const {training, said} = start({run: 'rate', sampleEvery: 0});
     training.on('step', ({step}) => {

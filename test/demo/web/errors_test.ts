@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {inPageWords, limitsOf, wordsOf} from '../../../demo/web/errors';
+import {inPageWords, isDiverged, limitsOf, wordsOf} from '../../../demo/web/errors';
 import {errorCodes} from '../../../src/worker/errors';
 import {readExample} from '../../../src/llama/text/formats';
 import {GIVE_TOKEN} from '../../../src/llama/hub/hub_request';
@@ -60,6 +60,24 @@ describe('demo/web: errors', () => {
         expect(text).not.to.include('`');
         return true;
       });
+  });
+
+  it('of a training that has come to no numbers, and of a chat without a template, have a way out', () => {
+    const diverged = new Error(
+      "OwLoreOptimizer: the gradient of 'a' is NaN; no weight was changed. clipNorm may help",
+    );
+    expect(isDiverged(diverged)).to.equal(true);
+    expect(wordsOf(diverged).details).to.include('clipNorm');
+    expect(wordsOf(diverged).text)
+      .to.include('A lower learning rate may help.')
+      .and.not.include('clipNorm');
+    expect(isDiverged(new Error('x is NaN'))).to.equal(false);
+    const none = inPageWords(
+      '60 dropped, the first in line 1: applyChatTemplate: the tokenizer has no chat template, neither in tokenizer_config.json nor as chat_template.jinja',
+    );
+    expect(none).to.equal(
+      '60 dropped, the first in line 1: this model knows no chats; give it a template in “Chat template” under “More settings”, or questions and answers without turns',
+    );
   });
 
   it('name a setting that stands in the form at once by its label alone', () => {

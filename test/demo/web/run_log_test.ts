@@ -35,11 +35,38 @@ describe('demo/web: RunLog', () => {
     expect(log.periodOf(2)).to.include({step: 1});
     expect(log.periodOf(3)).to.include({step: 3});
     expect(log.speed).to.equal(200);
-    expect(log.secondsLeft).to.equal(0.5 * 18);
+    expect(log.secondsLeft).to.be.closeTo(0.5 * 18, 0.1);
     log.isStopping = true;
     expect(log.secondsLeft).to.equal(0);
     run.emit('done', {step: 2, steps: 20});
     expect(log.outcome).to.include({step: 2});
+  });
+
+  it('counts the held-out losses to come to the time that is left, and no break', () => {
+    const {run, log} = logOf();
+    const {now} = performance;
+    let time = 0;
+    performance.now = () => 1000 * time;
+    try {
+      run.emit('ready', info());
+      time += 10;
+      run.emit('heldOut', {step: 0, loss: 4});
+      run.emit('step', step(1, 4));
+      // by default one after each tenth of 20 steps
+      expect(log.secondsLeft).to.equal(0.5 * 19 + 10 * 10);
+      run.emit('step', step(2, 4));
+      time += 100;
+      run.emit('resumed', {step: 2});
+      time += 6;
+      run.emit('heldOut', {step: 2, loss: 3});
+      expect(log.secondsLeft).to.equal(0.5 * 18 + 6 * 9);
+      for (let i = 3; i <= 10; i++) run.emit('step', step(i, 4));
+      time += 6;
+      run.emit('heldOut', {step: 10, loss: 3});
+      expect(log.secondsLeft).to.equal(0.5 * 10 + 6 * 2);
+    } finally {
+      performance.now = now;
+    }
   });
 
   it('has the learning rate of the last step, until another is set for the next one', () => {
