@@ -15,7 +15,7 @@ const LIMIT = 42_000;
 const LIMITS_WITH_TFJS = {esbuild: 46_500, Vite: 45_000, webpack: 69_500};
 
 /** Most bytes, compressed by gzip, of each file for script tags. */
-const LIMITS_OF_SCRIPTS = {'tfjs-owlore.min.js': 155_500, 'tfjs-owlore-llama.min.js': 112_000};
+const LIMITS_OF_SCRIPTS = {'tfjs-owlore.min.js': 156_000, 'tfjs-owlore-llama.min.js': 112_000};
 
 const PAGE = `
 import {OwLoreOptimizer, LayerSamplingCallback, outlierScores} from 'tfjs-owlore';

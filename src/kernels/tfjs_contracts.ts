@@ -48,6 +48,8 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     }
   },
   [tf.Slice]: slice,
+  [tf.SplitV]: split,
+  [tf.Unpack]: (given) => void axisOf(given, 'value', given.shape('value', ...NUMERIC, 'string')),
   [tf.Identity]: (given) => void given.shape('x', ...NUMERIC, 'string'),
   [tf.Cast]: (given) => {
     given.shape('x', ...NUMERIC);
@@ -135,6 +137,21 @@ function slice(given: KernelArguments): void {
   given.fail(
     `attributes begin ${display(given.attr('begin'))} and size ${display(given.attr('size'))} must be within input 'x', ${given.text('x')}`,
   );
+}
+
+function split(given: KernelArguments): void {
+  const shape = given.shape('x', ...NUMERIC, 'string');
+  const length = shape[axisOf(given, 'x', shape)]!;
+  const parts = given.attr('numOrSizeSplits');
+  const all = [parts].flat() as number[];
+  // one may be -1, which has what the others leave
+  const known = all.filter((size) => size !== -1);
+  const left = length - known.reduce((sum, size) => sum + size, 0);
+  const isRight = Array.isArray(parts)
+    ? all.length - known.length < 2 && (left === 0 || (left > 0 && all.includes(-1)))
+    : all.every((count) => count > 0 && length % count === 0);
+  if (isRight && known.every((size) => Number.isInteger(size) && size >= 0)) return;
+  given.fail(`attribute 'numOrSizeSplits' must split ${length}; got ${display(parts)}`);
 }
 
 /** The attribute `axis`, counted from the front, which must be an axis of an input. */

@@ -224,6 +224,8 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {axis: 0, batchDims: 0},
     },
     [tf.Slice]: {inputs: {x: f(3, 4)}, attrs: {begin: [1, 0], size: [2, 3]}},
+    [tf.SplitV]: {inputs: {x: f(3, 4)}, attrs: {numOrSizeSplits: [1, 3], axis: 1}},
+    [tf.Unpack]: {inputs: {value: f(3, 4)}, attrs: {axis: 1}},
     [tf.Add]: {inputs: {a: f(3, 4), b: f(3, 4)}, attrs: {}},
     [tf.Identity]: {inputs: {x: f(3, 4)}, attrs: {}},
     [tf.Cast]: {inputs: {x: f(3, 4)}, attrs: {dtype: 'float32'}},

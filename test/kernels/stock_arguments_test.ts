@@ -128,6 +128,26 @@ const calls: Readonly<Record<string, Call[]>> = {
     inputs: [f(...shape)],
     run: (x) => tf.slice(x, begin, size),
   })),
+  [tf.SplitV]: [
+    {shape: [6], parts: 3},
+    {shape: [4, 6], parts: 2},
+    {shape: [4, 6], parts: 3, axis: 1},
+    {shape: [4, 6], parts: [1, 5], axis: -1},
+    {shape: [2, 5, 3], parts: [2, -1, 1], axis: 1},
+    {shape: [2, 5, 3], parts: [0, 3], axis: 2},
+  ].map(({shape, parts, axis}) => ({
+    inputs: [f(...shape)],
+    run: (x) => tf.split(x, parts, axis).at(-1)!,
+  })),
+  [tf.Unpack]: [
+    {shape: [3], axis: 0},
+    {shape: [3, 2], axis: 0},
+    {shape: [3, 2], axis: 1},
+    {shape: [2, 3, 4], axis: -1},
+  ].map(({shape, axis}) => ({
+    inputs: [f(...shape)],
+    run: (x) => tf.unstack(x, axis).at(-1)!,
+  })),
   [tf.Add]: shapes.flatMap((shape) =>
     [shape, [], shape.slice(1), shape.map(() => 1)].map((other) => ({
       inputs: [f(...shape), f(...other)],

@@ -39,6 +39,8 @@ const free: Readonly<Record<string, Record<string, ReadonlyArray<number | tf.Dat
   [tf.Concat]: {0: [1, 'int32', 'bool'], 1: [1, 'int32', 'bool']},
   [tf.GatherV2]: {x: [0, 1, 'int32', 'bool'], indices: [0]},
   [tf.Slice]: {x: [0, 1, 'int32', 'bool', 'string']},
+  [tf.SplitV]: {x: [0, 'int32', 'bool', 'string']},
+  [tf.Unpack]: {value: [0, 1, 'int32', 'bool', 'string']},
   [tf.Identity]: {x: [0, 1, 'int32', 'bool', 'string']},
   [tf.Cast]: {x: [0, 1, 'int32', 'bool']},
   [tf.DepthwiseConv2dNativeBackpropInput]: {filter: [0, 1]},

@@ -43,6 +43,7 @@ import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnpackBfloat16, simdUnpackRows, simdUnpackWindow} from './simd_unpack_bfloat16';
 import {createSlice} from './slice';
+import {createSplit, createUnpack} from './split';
 import {squaredNorm} from './squared_norm';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
@@ -69,6 +70,8 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
   [tf.Concat, createConcat],
   [tf.GatherV2, createGather],
   [tf.Slice, createSlice],
+  [tf.SplitV, createSplit],
+  [tf.Unpack, createUnpack],
   [tf.Identity, createIdentity],
   [tf.Cast, createCast],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],

@@ -10,9 +10,12 @@ export interface KernelArgs<Inputs extends string, Attrs, OptionalInputs extends
 }
 
 /** A kernel of the wasm backend, with the names of its inputs and the type of its attributes. */
-export type WasmKernel<Inputs extends string, Attrs, OptionalInputs extends string = never> = (
-  args: KernelArgs<Inputs, Attrs, OptionalInputs>,
-) => tf.TensorInfo;
+export type WasmKernel<
+  Inputs extends string,
+  Attrs,
+  OptionalInputs extends string = never,
+  Outputs = tf.TensorInfo,
+> = (args: KernelArgs<Inputs, Attrs, OptionalInputs>) => Outputs;
 
 /**
  * `native` where the backend has the SIMD module and `isFor` holds, elsewhere `composed`.

@@ -20,26 +20,36 @@ export function createSlice(stock: SliceKernel): SliceKernel {
       begin: number[],
       size: number[],
     ];
-    const out = allocate(backend, size, x.dtype);
-    // Behind this axis all is taken, so that along it the numbers are contiguous.
-    let axis = size.length - 1;
-    while (axis > 0 && size[axis] === x.shape[axis]) axis--;
-    const strides = [...tf.util.computeStrides(x.shape), 1];
-    const run = size[axis]! * strides[axis]!;
-    // Runs along the axis before it are as far from each other as any two.
-    const rows = axis > 0 ? size[axis - 1]! : 1;
-    const outer = size.slice(0, Math.max(axis - 1, 0));
-    const total = tf.util.sizeFromShape(size);
-    const step = strides[axis - 1] ?? 0;
-    const copyRows = rowCopier(backend, x, out);
-    for (let to = 0, i = 0; to < total; to += rows * run, i++) {
-      const place = tf.util.indexToLoc(i, outer.length, tf.util.computeStrides(outer));
-      let from = 0;
-      for (let d = 0; d <= axis; d++) from += (begin[d]! + (place[d] ?? 0)) * strides[d]!;
-      copyRows(from, step, rows, run, to);
-    }
-    return out;
+    return sliceOf(backend, x, begin, size);
   };
+}
+
+/** A part of a tensor of numbers, which begins at `begin` and has the shape `size`. */
+export function sliceOf(
+  backend: BackendWasm,
+  x: tf.TensorInfo,
+  begin: readonly number[],
+  size: number[],
+): tf.TensorInfo {
+  const out = allocate(backend, size, x.dtype);
+  // Behind this axis all is taken, so that along it the numbers are contiguous.
+  let axis = size.length - 1;
+  while (axis > 0 && size[axis] === x.shape[axis]) axis--;
+  const strides = [...tf.util.computeStrides(x.shape), 1];
+  const run = size[axis]! * strides[axis]!;
+  // Runs along the axis before it are as far from each other as any two.
+  const rows = axis > 0 ? size[axis - 1]! : 1;
+  const outer = size.slice(0, Math.max(axis - 1, 0));
+  const total = tf.util.sizeFromShape(size);
+  const step = strides[axis - 1] ?? 0;
+  const copyRows = rowCopier(backend, x, out);
+  for (let to = 0, i = 0; to < total; to += rows * run, i++) {
+    const place = tf.util.indexToLoc(i, outer.length, tf.util.computeStrides(outer));
+    let from = 0;
+    for (let d = 0; d <= axis; d++) from += (begin[d]! + (place[d] ?? 0)) * strides[d]!;
+    copyRows(from, step, rows, run, to);
+  }
+  return out;
 }
 
 /** Copies rows of `size` numbers, that are `step` numbers apart, to where they are side by side. */

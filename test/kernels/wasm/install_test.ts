@@ -19,6 +19,8 @@ const NAMES = [
   tf.Concat,
   tf.GatherV2,
   tf.Slice,
+  tf.SplitV,
+  tf.Unpack,
   tf.Identity,
   tf.Cast,
   tf.Conv2DBackpropFilter,
