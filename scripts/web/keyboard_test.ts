@@ -44,7 +44,7 @@ describe('by keys alone', () => {
       await rate.fill('x');
       await press('rate-set');
       await isFocused('rate');
-      expect(await tab.text('rate-note')).to.equal('a number above 0');
+      expect(await tab.text('rate-note')).to.equal('A number from 1e-8 to 10.');
     };
     await isWrong();
     await rate.fill('0.001');

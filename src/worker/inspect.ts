@@ -55,7 +55,7 @@ export async function inspect(
     const {packing = false} = settings.dataset;
     const maxLength = rowLength(settings, config);
     const examples = survey.lengths.length + survey.report.dropped;
-    const isAllOut = isAllHeldOut(settings, examples);
+    const isAllOut = survey.lengths.length > 0 && isAllHeldOut(settings, examples);
     const usable = isAllOut
       ? []
       : survey.lengths.filter(({prompt}) => packing || prompt <= maxLength);
@@ -130,7 +130,7 @@ async function surveyOf(
 /** Whether none of so many examples is left to train on. */
 function isAllHeldOut({validationSplit}: Settings, examples: number): boolean {
   const all = Array.from({length: Math.min(examples, MAX_HELD_OUT + 1)}, (_, i) => i);
-  return examples > 0 && all.every((i) => isHeldOut({validationSplit}, i));
+  return all.every((i) => isHeldOut({validationSplit}, i));
 }
 
 /** Tokens of a row. */

@@ -751,16 +751,25 @@ describe(`a training in a worker, on ${backend}`, () => {
     expect(owlore.estimate.total).to.be.below(found.estimate.total);
     expect(owlore.plainBytes).to.equal(found.plainBytes);
 
-    const long = {...options, data: {'long.txt': text.replaceAll('\n', ' ')}};
+    const line = text.replaceAll('\n', ' ');
+    const long = {...options, data: {'long.txt': `${line}\n${line}`}};
     const {data: cut} = await link.call('inspect', [long]);
     expect(cut.problems).to.deep.equal([
-      '1 longer than maxLength 24: the rest is cut and not learned; with the option `packing` all is',
+      '2 longer than maxLength 24: the rest is cut and not learned; with the option `packing` all is',
     ]);
     const {data: packed} = await link.call('inspect', [{...long, dataset: {packing: true}}]);
     expect(packed.problems).to.deep.equal([]);
-    const {length} = (await loadTokenizer(model)).encode(long.data['long.txt']);
-    expect(packed.tokens).to.be.within(length, length + 1);
+    const {length} = (await loadTokenizer(model)).encode(line);
+    expect(packed.tokens).to.be.within(2 * length, 2 * length + 2);
     expect(packed.tokens).to.be.above(cut.tokens);
+
+    // the first is held out
+    const {data: only} = await link.call('inspect', [{...options, data: {'only.txt': 'Hello'}}]);
+    expect(only).to.deep.include({
+      usable: 0,
+      tokens: 0,
+      problems: ['1 held out, and no other; give more'],
+    });
     link.close();
   });
 
