@@ -8,7 +8,7 @@ import {finetuneOptions, type FinetuneSettings} from '../../src/cli/finetune_opt
 import {openModel, type OpenedModel} from '../../src/cli/model_options';
 import type {BackendName} from '../../src/cli/register_backend';
 import {UsageError} from '../../src/cli/usage_error';
-import {fastBackend} from '../support/backends';
+import {fastBackend, itAtLength} from '../support/backends';
 import {onFullDisk} from '../support/full_disk';
 import {onSmallDisk} from '../support/small_disk';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
@@ -78,7 +78,7 @@ describe('the room that a run needs on its disk', function () {
     expect(job).to.equal(10 * 8 * (100 * 4 + 2));
   });
 
-  it('is what a run has on the disk at most', async () => {
+  itAtLength('is what a run has on the disk at most', async () => {
     const lines = folder.writeLines('texts.jsonl', texts(30));
     for (const method of ['owlore', 'full', 'lora'] as const) {
       const output = join(folder.path, method);

@@ -32,7 +32,7 @@ import {
 } from '../../src/llama';
 import type {RunRecord} from '../../src/cli/report/report';
 import {FileServer} from '../files/file_server';
-import {describeBackends, fastBackend} from '../support/backends';
+import {describeFastBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {alpacaPrompt} from '../../src/llama/text/formats';
 import {runCli, type CliRun} from './run_cli';
@@ -112,7 +112,7 @@ function readJson<T>(output: string, name: string): T {
   return JSON.parse(readFileSync(join(output, name), 'utf8')) as T;
 }
 
-describeBackends('tfjs-owlore finetune', (backend) => {
+describeFastBackends('tfjs-owlore finetune', (backend) => {
   const runs = new Runs(backend);
   before(() => runs.begin());
   after(() => runs.folder.remove());

@@ -18,7 +18,7 @@ import {
   type TextDataset,
   type Tokenizer,
 } from '../../src/llama';
-import {thorough} from '../support/backends';
+import {itAtLength, thorough} from '../support/backends';
 import {bytesOf, damagedBytes, damagedJson, damagedSafetensors} from './damage';
 import {always} from './reads_or_refuses';
 
@@ -243,7 +243,7 @@ describe('hostile files: checkpoints of trainings', function () {
     await always(cases, refused, body, RUNS);
   });
 
-  it('with damage', async () => {
+  itAtLength('with damage', async () => {
     const paths = [...files.keys()];
     const damage = fc.constantFrom(...paths).chain((path) => {
       const bytes = fc.oneof(

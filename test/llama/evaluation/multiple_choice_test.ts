@@ -20,6 +20,7 @@ import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
 import {FileServer} from '../../files/file_server';
 import {tokenizerFiles, tokenizerFolder} from '../text/tokenizers';
+import {itAtLength} from '../../support/backends';
 
 const fileOf = (lines: readonly unknown[]): Uint8Array =>
   new TextEncoder().encode(lines.map((line) => JSON.stringify(line)).join('\n'));
@@ -178,7 +179,7 @@ describe('multipleChoice', () => {
     expect(seen.join()).to.not.include('unasked');
   });
 
-  it("asks the questions of MMLU's csv files as those of its jsonl files", async () => {
+  itAtLength("asks the questions of MMLU's csv files as those of its jsonl files", async () => {
     const name = 'algebra_in_small_test.csv';
     const path = fileURLToPath(new URL(`../../fixtures/mmlu/${name}`, import.meta.url));
     const {rows} = readJson<{rows: Array<{fields: string[]}>}>('mmlu/algebra_in_small_test');

@@ -158,7 +158,7 @@ describe('a chat template of a stranger', () => {
     }
   });
 
-  it('may be long, and use what it needs', () => {
+  itAtLength('may be long, and use what it needs', () => {
     const turns = Array.from({length: 1000}, (_, i) => ({
       role: i % 2 === 0 ? 'user' : 'assistant',
       content: `<think>\n?\n</think>\n\n${'word '.repeat(200)}`,

@@ -28,6 +28,7 @@ import type {FieldNames} from '../../../src/llama/text/formats';
 import {rejection} from '../../support/rejection';
 import {FileServer} from '../../files/file_server';
 import {tokenizerFolder} from './tokenizers';
+import {itAtLength} from '../../support/backends';
 
 const config: LlamaConfig = {
   vocabSize: 300,
@@ -553,7 +554,7 @@ describe('textDataset', () => {
     expect((await rejection(pass(nothing))).message).to.include('data is the path of a file');
   });
 
-  it('reads a file larger than what it may hold in memory', async function () {
+  itAtLength('reads a file larger than what it may hold in memory', async function () {
     this.timeout(60_000);
     const path = join(folder, 'large.jsonl');
     const file = openSync(path, 'w');
