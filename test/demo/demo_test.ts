@@ -3,6 +3,7 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {DemoRun} from '../../demo/tables';
+import {loadTokenizer} from '../../src/llama';
 import {thorough} from '../support/backends';
 import {runProgram} from '../support/programs';
 
@@ -40,6 +41,13 @@ describe('demo', function () {
       for (const other of again) expect(readRun(other)).to.deep.include(first);
     },
   );
+
+  it('starts from a model whose answers end where it is trained on questions', async () => {
+    const names = ['tokenizer.json', 'tokenizer_config.json'];
+    const files = new Map(names.map((name) => [name, readFileSync(`demo/model/${name}`)]));
+    const {eosTokenId} = await loadTokenizer(files);
+    expect(eosTokenId).to.equal(0); // <|endoftext|>, by which it was trained that a text ends
+  });
 
   it('refuses a wrong option in one line', async () => {
     const {code, stdout, stderr} = await runProgram('demo/demo', ['--gamma', '9']);
