@@ -197,17 +197,18 @@ describe('a model of one’s own', () => {
 });
 
 const [question, answer] = ['Your name?', 'Call me Ishmael.'];
+const twice = (example: string): string => `[${example}, ${example}]`;
 /** Data of each form, by the names of their files; with what is learnt of them. */
 const forms: ReadonlyArray<readonly [name: string, text: string, learnt: string]> = [
   ['lines.txt', `${answer}\n${answer}\n`, 'all me Ishmael.'],
   ['paragraphs.txt', `Call\nme Ishmael.\n\n${answer}\n`, 'all\nme Ishmael.'],
-  ['texts.jsonl', `{"text": "${answer}"}\n`, 'all me Ishmael.'],
-  ['pairs.jsonl', `{"prompt": "${question}", "completion": "${answer}"}\n`, answer],
-  ['alpaca.json', `[{"instruction": "${question}", "input": "", "output": "${answer}"}]`, answer],
-  ['table.csv', `question,answer\n"${question}","${answer}"\n`, answer],
-  ['table.tsv', `question\tanswer\n${question}\t${answer}\n`, answer],
-  ['chat.jsonl', `{"messages": [{"role": "user", "content": "${question}"}, {"role": "assistant", "content": "${answer}"}]}\n`, answer],
-  ['sharegpt.json', `[{"conversations": [{"from": "human", "value": "${question}"}, {"from": "gpt", "value": "${answer}"}]}]`, answer],
+  ['texts.jsonl', `{"text": "${answer}"}\n`.repeat(2), 'all me Ishmael.'],
+  ['pairs.jsonl', `{"prompt": "${question}", "completion": "${answer}"}\n`.repeat(2), answer],
+  ['alpaca.json', twice(`{"instruction": "${question}", "input": "", "output": "${answer}"}`), answer],
+  ['table.csv', `question,answer\n${`"${question}","${answer}"\n`.repeat(2)}`, answer],
+  ['table.tsv', `question\tanswer\n${`${question}\t${answer}\n`.repeat(2)}`, answer],
+  ['chat.jsonl', `{"messages": [{"role": "user", "content": "${question}"}, {"role": "assistant", "content": "${answer}"}]}\n`.repeat(2), answer],
+  ['sharegpt.json', twice(`{"conversations": [{"from": "human", "value": "${question}"}, {"from": "gpt", "value": "${answer}"}]}`), answer],
 ]; // prettier-ignore
 
 describe('data of one’s own', () => {
@@ -221,7 +222,7 @@ describe('data of one’s own', () => {
     files.push({name: 'chat_template.jinja', mimeType: '', buffer: Buffer.from(template)});
     await page.locator('input[name=data][value=pasted]').check();
     await page.fill('#pasted', forms.at(-1)![1]);
-    await page.getByText(/the tokenizer has no chat template/).waitFor();
+    await page.getByText(/this model knows no chats/).waitFor();
 
     await page.locator('input[name=model][value=files]').check();
     await modelFiles(page).setInputFiles(files);
@@ -233,7 +234,9 @@ describe('data of one’s own', () => {
         await page.locator('#estimate-note').filter({hasText: 'Computing'}).waitFor();
         await isEstimated(tab);
         const marked = await page.locator('#examples mark').first().textContent();
-        expect(marked!.trim(), `${name}, ${way}`).to.equal(learnt);
+        // what ends a text is learnt, too
+        const words = marked!.replace('<|endoftext|>', '').trim();
+        expect(words, `${name}, ${way}`).to.equal(learnt);
       }
     }
     expect(tab.errors).to.eql([]);
