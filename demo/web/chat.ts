@@ -21,7 +21,7 @@ export class Chat {
     byId('chat-text').addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      void this.ask();
+      byId<HTMLFormElement>('chat-form').requestSubmit(); // which asks for words where there are none
     });
     byId('chat-stop').addEventListener('click', ({detail}) => {
       // no second click of one that was meant for the button that stood there

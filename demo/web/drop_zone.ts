@@ -8,10 +8,8 @@ export interface DropZoneOptions {
   text: string;
   /** Whether a whole folder may be chosen, too. */
   takesFolder: boolean;
+  /** Called with the files that one has given, or with none when they were removed. */
   onFiles: (files: Record<string, File>) => void;
-  /** What is taken when the files are removed, in words. */
-  instead: string;
-  onRemove: () => void;
 }
 
 export class DropZone {
@@ -25,11 +23,13 @@ export class DropZone {
 
   constructor(private readonly options: DropZoneOptions) {
     const chooseFiles = this.chooser('Choose files', false);
+    const [choose] = chooseFiles;
     const buttons = element('div', {className: 'buttons'}, ...chooseFiles);
     if (options.takesFolder) buttons.append(...this.chooser('Choose a folder', true));
     this.remove.addEventListener('click', () => {
+      choose.focus(); // the button goes away
       this.show({});
-      options.onRemove();
+      options.onFiles({});
     });
     this.element = element(
       'div',
@@ -54,10 +54,13 @@ export class DropZone {
     const names =
       all.length === 1 ? nameText(first) : `${countText(all.length)} files, ${nameText(first)} …`;
     this.note.textContent = `${names}, ${bytesText(bytes)}`;
-    this.remove.setAttribute('aria-label', `Remove ${names}, and take ${this.options.instead}`);
+    this.remove.setAttribute('aria-label', `Remove ${names}`);
   }
 
-  private chooser(label: string, isFolder: boolean): HTMLElement[] {
+  private chooser(
+    label: string,
+    isFolder: boolean,
+  ): [button: HTMLButtonElement, input: HTMLInputElement] {
     const input = element('input', {type: 'file', multiple: true, hidden: true});
     input.setAttribute('aria-label', label);
     if (isFolder) input.webkitdirectory = true;

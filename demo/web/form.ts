@@ -17,7 +17,7 @@ import {
   type SettingName,
   type Settings,
 } from './settings';
-import {texts, type TextName} from './texts';
+import type {TextName} from './texts';
 
 const suggestedModels = [
   'HuggingFaceTB/SmolLM2-135M-Instruct',
@@ -285,7 +285,7 @@ export class Form {
     );
     const name = element('input', {
       id: 'hub-name',
-      placeholder: suggestedModels[0]!,
+      placeholder: `such as ${suggestedModels[0]}`,
       spellcheck: false,
       autocapitalize: 'off',
       maxLength: 300,
@@ -328,11 +328,6 @@ export class Form {
     return new DropZone({
       text: 'Drop a model’s folder, or a GGUF file',
       takesFolder: true,
-      instead: 'the built-in model',
-      onRemove: () => {
-        this.kept.modelFiles.files = {};
-        this.modelTabs.choose('built-in');
-      },
       onFiles: (files) => {
         this.kept.modelFiles.files = files;
         this.modelChanged();
@@ -353,11 +348,6 @@ export class Form {
     const {element: zone} = new DropZone({
       text: 'Drop files of examples',
       takesFolder: false,
-      instead: texts['moby-dick'],
-      onRemove: () => {
-        this.kept.dataFiles.files = {};
-        this.dataTabs.choose('moby-dick');
-      },
       onFiles: (files) => {
         this.kept.dataFiles.files = files;
         this.changed();
@@ -425,17 +415,13 @@ class Tabs {
     this.inputs = tabs.map(({value}) => element('input', {type: 'radio', name, value}));
     tabs.forEach(({value, label}, i) => {
       list.append(element('label', {}, this.inputs[i]!, label));
-      this.inputs[i]!.addEventListener('change', () => this.choose(value));
+      this.inputs[i]!.addEventListener('change', () => {
+        this.select(value);
+        this.onSelect(value);
+      });
     });
     frame.append(...tabs.map(({panel}) => panel));
     this.select(tabs[0]!.value);
-  }
-
-  /** As a click on it does. */
-  choose(value: string): void {
-    this.select(value);
-    this.inputs.find((input) => input.checked)!.focus();
-    this.onSelect(value);
   }
 
   select(value: string): void {

@@ -195,7 +195,7 @@ export const settings: Record<SettingName, Setting> = {
     max: 0.9,
     isWhole: false,
     label: 'Part held out',
-    help: 'Examples that do not train and whose loss is measured, at most 500.',
+    help: 'Examples that do not train and whose loss is measured, at most 500; 0: none.',
     otherwise: '0.05',
     more: 'Examples',
   },

@@ -67,6 +67,16 @@ describe('by keys alone', () => {
     await isFocused('chat-stop');
     await isFocused('chat-send');
     expect(await tab.text('chat-after')).to.match(/^The captain.+…$/s);
+
+    // without words it is the browser that asks for some
+    const words = page.locator('#chat-text');
+    await words.fill('');
+    for (const key of ['send', 'text']) {
+      await press(`chat-${key}`);
+      await isFocused('chat-text');
+      expect(await words.evaluate((field: HTMLTextAreaElement) => field.validity.valueMissing)).to.equal(true); // prettier-ignore
+    }
+    expect(await tab.text('chat-after')).to.match(/^The captain.+…$/s);
     expect(tab.errors).to.eql([]);
   });
 
